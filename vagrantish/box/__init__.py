@@ -1,0 +1,1 @@
+"""Boxes: what a machine boots, kept by digest in the store."""

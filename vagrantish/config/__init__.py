@@ -1,0 +1,1 @@
+"""The Xhyvefile: found, read, layered, rendered and checked."""

@@ -1,0 +1,1 @@
+"""The verbs: they join boxes, machines, providers, ssh and provisioners."""

@@ -1,0 +1,1 @@
+"""Machines as folders under VX_HOME: record, files, lock."""

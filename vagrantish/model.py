@@ -1,0 +1,266 @@
+"""The values vx is made of: frozen, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from vagrantish.paths import MachineLayout
+
+
+class ArtifactKind(StrEnum):
+    KERNEL = "kernel"
+    INITRD = "initrd"
+    DISK = "disk"
+
+
+class SeedKind(StrEnum):
+    """How a box takes its first-boot data."""
+
+    OVERLAY = "overlay"  # an extra cpio segment appended to the initrd
+    NONE = "none"  # not at all: the box must know its user and keys already
+
+
+class RootKind(StrEnum):
+    """Where a box keeps its root file system."""
+
+    RAM = "ram"  # gone at every halt, unless the machine has a disk the box moves it to
+    DISK = "disk"
+
+
+class RunWhen(StrEnum):
+    CHANGED = "changed"
+    ONCE = "once"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class MachineState(StrEnum):
+    """Derived from what runs, never saved."""
+
+    ABSENT = "absent"  # no record
+    HALTED = "halted"
+    BOOTING = "booting"  # runs, not known to be ready
+    RUNNING = "running"  # runs and was ready
+
+
+# --- boxes -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digest:
+    algorithm: str  # "sha256" or "sha512"
+    hex: str  # lower case
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxRef:
+    """``name[@version]``; version None means the newest in the store."""
+
+    name: str
+    version: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}" if self.version else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxParts:
+    """A box given in the Xhyvefile by its own files: absolute paths or URLs."""
+
+    sources: Mapping[ArtifactKind, str]
+    digests: Mapping[ArtifactKind, Digest] = field(default_factory=dict)
+    cmdline: str = ""
+    user: str | None = None
+    seed: SeedKind = SeedKind.NONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    kind: ArtifactKind
+    digest: Digest
+    size_bytes: int
+    path: Path  # in the store, read-only
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """A box whose every artifact lies verified in the store."""
+
+    name: str  # "" for one made of BoxParts
+    version: str
+    arch: str  # "x86_64"
+    artifacts: Mapping[ArtifactKind, Artifact]
+    cmdline: str
+    user: str
+    seed: SeedKind
+    root: RootKind
+    console: str = "ttyS0"
+    cpu_level: str = "x86-64-v1"  # what the guest's programs need of the processor
+    origin: str = ""  # where it came from, for people
+    description: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # the box's layer of settings
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}@{self.version}" if self.name else "own files"
+
+
+# --- the project -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forward:
+    guest: int
+    host: int  # 0: any free port
+    host_ip: str = "127.0.0.1"
+    proto: str = "tcp"  # or "udp"
+    auto: bool = True  # a taken port may be replaced by a free one near it
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootConfig:
+    cmdline: str = ""
+    timeout_s: float = 300
+    stall_s: float = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class SSHConfig:
+    user: str | None = None  # None: the box's
+    port: int | None = None  # on the host; None: a free one, kept for the machine's life
+    forward_agent: bool = False
+    extra_keys: tuple[str, ...] = ()  # public keys, one line each
+    connect_timeout_s: float = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShellStep:
+    name: str
+    run: RunWhen = RunWhen.CHANGED
+    inline: str | None = None
+    path: Path | None = None
+    url: str | None = None
+    digest: Digest | None = None
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    sudo: bool = True
+    timeout_s: float | None = None
+    retries: int = 0
+    sensitive: bool = False
+    reboot: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileStep:
+    name: str
+    run: RunWhen = RunWhen.CHANGED
+    source: Path = field()
+    destination: str = field()
+    owner: str | None = None  # "user" or "user:group"; None: the ssh user
+    mode: int | None = None
+    template: bool = False
+
+
+Step = ShellStep | FileStep
+
+
+@dataclass(frozen=True, kw_only=True)
+class QemuOptions:
+    """The ``[qemu]`` table."""
+
+    binary: str | None = None
+    accel: str = "auto"  # or "kvm", "hvf", "tcg"
+    cpu: str | None = None
+    machine: str | None = None
+    extra_args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineConfig:
+    name: str
+    index: int
+    box: BoxRef | BoxParts
+    providers: tuple[str, ...]  # in order of preference; ("auto",) leaves it to vx
+    cpus: int
+    memory_bytes: int
+    disk_bytes: int | None
+    hostname: str
+    message: str
+    boot: BootConfig
+    halt_timeout_s: float
+    ssh: SSHConfig
+    forwards: tuple[Forward, ...]
+    steps: tuple[Step, ...]  # in the order they run
+    qemu: QemuOptions
+    primary: bool
+    autostart: bool
+    needs: tuple[str, ...]
+    context: Mapping[str, Any]  # names templates may use
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    root: Path
+    file: Path
+    name: str
+    machines: tuple[MachineConfig, ...]
+
+
+# --- machines --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disk:
+    path: Path
+    format: str  # "raw" or "qcow2"
+    serial: str  # what the guest finds it by: /dev/disk/by-id/virtio-SERIAL
+    readonly: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmSpec:
+    """All a provider must know to run a machine."""
+
+    id: str
+    name: str
+    uuid: str
+    arch: str
+    cpus: int
+    memory_bytes: int
+    kernel: Path
+    initrd: Path | None
+    cmdline: str
+    disks: tuple[Disk, ...]
+    mac: str
+    ssh_port: int  # on the host; 0: any free port
+    ssh_port_fixed: bool  # whether a taken ssh_port is an error
+    forwards: tuple[Forward, ...]
+    cpu_level: str
+    qemu: QemuOptions
+    layout: MachineLayout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where the guest's sshd is reached from the host."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecResult:
+    command: str
+    exit_status: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float

@@ -1,0 +1,151 @@
+"""Every file name under VX_HOME and a project's ``.vx``, once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# A Unix socket's path, with its final NUL, must fit sockaddr_un: 104 bytes on macOS, 108 on Linux.
+SOCKET_PATH_MAX = 103
+
+
+class VxHome:
+    """The folder vx keeps everything in."""
+
+    __slots__ = ("root",)
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> VxHome:
+        given = env.get("VX_HOME")
+        return cls(Path(os.path.abspath(os.path.expanduser(given or "~/.vx"))))
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.toml"
+
+    @property
+    def machines(self) -> Path:
+        return self.root / "machines"
+
+    @property
+    def boxes(self) -> Path:
+        """``<name>/<version>/<arch>/box.json``."""
+        return self.root / "boxes"
+
+    @property
+    def artifacts(self) -> Path:
+        """``sha256/<hex>``: the bytes of every box, once each, read-only."""
+        return self.root / "artifacts"
+
+    @property
+    def downloads(self) -> Path:
+        """Partial downloads; safe to delete at any time."""
+        return self.root / "downloads"
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "locks"
+
+    @property
+    def host(self) -> Path:
+        """What was measured about this host: safe to delete at any time."""
+        return self.root / "host"
+
+    @property
+    def tmp(self) -> Path:
+        """Staging; whatever nobody holds locked is swept."""
+        return self.root / "tmp"
+
+    @property
+    def bug_log(self) -> Path:
+        return self.root / "bug.log"
+
+    def machine(self, machine_id: str) -> MachineLayout:
+        return MachineLayout(self.machines / machine_id)
+
+
+class MachineLayout:
+    """The files of one machine, all in its own folder."""
+
+    __slots__ = ("directory",)
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @property
+    def record(self) -> Path:
+        return self.directory / "machine.json"
+
+    @property
+    def process(self) -> Path:
+        """Pid, start time and program of the hypervisor; written when it runs."""
+        return self.directory / "process.json"
+
+    @property
+    def steps(self) -> Path:
+        """What became of each provisioning step."""
+        return self.directory / "steps.json"
+
+    @property
+    def pid_file(self) -> Path:
+        """Written by the hypervisor itself."""
+        return self.directory / "vm.pid"
+
+    @property
+    def qmp_socket(self) -> Path:
+        return self.directory / "qmp.sock"
+
+    @property
+    def console_socket(self) -> Path:
+        return self.directory / "con.sock"
+
+    @property
+    def console_log(self) -> Path:
+        """What the guest wrote to its serial port since it was last started."""
+        return self.directory / "console.log"
+
+    @property
+    def previous_console_log(self) -> Path:
+        return self.directory / "console.log.1"
+
+    @property
+    def provider_log(self) -> Path:
+        """What the hypervisor itself had to say."""
+        return self.directory / "provider.log"
+
+    @property
+    def disk(self) -> Path:
+        return self.directory / "disk.img"
+
+    @property
+    def initrd(self) -> Path:
+        """The box's initrd with this machine's overlay appended."""
+        return self.directory / "initrd"
+
+    @property
+    def user_key(self) -> Path:
+        return self.directory / "id_ed25519"
+
+    @property
+    def host_key(self) -> Path:
+        return self.directory / "host_ed25519"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.directory / "known_hosts"
+
+    @property
+    def ssh_config(self) -> Path:
+        return self.directory / "ssh_config"
+
+
+def project_state(project_root: Path) -> Path:
+    """The project's own folder: one file a machine, holding the machine's id."""
+    return project_root / ".vx"

@@ -1,0 +1,1 @@
+"""Hypervisors, each behind the protocol in ``base``."""

@@ -1,0 +1,1 @@
+"""Provisioners: steps run in a guest once it is ready."""

@@ -1,0 +1,1 @@
+"""First-boot data: what vx tells a guest before it starts."""

@@ -1,0 +1,1 @@
+"""Everything that talks to a guest: keys, connection, readiness, files."""
