@@ -75,6 +75,13 @@ class NoXhyvefile(VxError):
     exit_status = 3
 
 
+class RenderError(VxError):
+    """A template cannot be read, names what is not there, or wants too much."""
+
+    code = "template"
+    exit_status = 3
+
+
 class BoxError(VxError):
     code = "box"
     exit_status = 4
@@ -156,6 +163,22 @@ class SSHError(VxError):
 
 class HostKeyChanged(SSHError):
     code = "host-key-changed"
+
+
+class CommandTimeout(SSHError):
+    """A command in the guest took too long and was ended; ``running`` is what ran just before."""
+
+    code = "command-timeout"
+
+    def __init__(self, message: str, *, hint: str = "", running: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.running = tuple(running)
+
+
+class TransferError(VxError):
+    """A file could not be copied, for reasons of the file or of its place."""
+
+    code = "transfer"
 
 
 class ProvisionError(VxError):

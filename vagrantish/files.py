@@ -8,13 +8,13 @@ import shutil
 import sys
 import uuid
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _COPY_CHUNK = 1 << 20
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
@@ -127,7 +127,7 @@ def sweep(tmp: Path) -> None:
 def remove_tree(path: Path) -> None:
     """Remove a folder of ours, also one made read-only; nothing there is fine."""
 
-    def allow_and_retry(function: object, name: str, _error: object) -> None:
+    def allow_and_retry(_function: object, name: str, _error: object) -> None:
         parent = os.path.dirname(name)
         try:
             os.chmod(parent, 0o700)

@@ -40,15 +40,6 @@ class RunWhen(StrEnum):
     NEVER = "never"
 
 
-class MachineState(StrEnum):
-    """Derived from what runs, never saved."""
-
-    ABSENT = "absent"  # no record
-    HALTED = "halted"
-    BOOTING = "booting"  # runs, not known to be ready
-    RUNNING = "running"  # runs and was ready
-
-
 # --- boxes -----------------------------------------------------------------------------------
 
 

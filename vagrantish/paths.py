@@ -121,6 +121,16 @@ class MachineLayout:
         return self.directory / "provider.log"
 
     @property
+    def start_lock(self) -> Path:
+        """Held while a hypervisor is being started."""
+        return self.directory / "start.lock"
+
+    @property
+    def console_lock(self) -> Path:
+        """Held by the one terminal that is attached to the console."""
+        return self.directory / "console.lock"
+
+    @property
     def disk(self) -> Path:
         return self.directory / "disk.img"
 

@@ -1,0 +1,63 @@
+"""A new machine: its names, its keys, its folder."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from vagrantish.lifecycle.spec import box_fields
+from vagrantish.machine.record import Record
+from vagrantish.ssh import keys
+
+if TYPE_CHECKING:
+    from vagrantish.lifecycle.services import Services
+    from vagrantish.model import Box, MachineConfig, Project
+
+
+def create(
+    services: Services, project: Project, machine: MachineConfig, box: Box, provider: str
+) -> Record:
+    """Make the machine's folder with a user key and a host key of its own. Raises HostError."""
+    unique = uuid.uuid4()
+    record = Record(
+        id=unique.hex[:8],
+        uuid=str(unique),
+        name=machine.name,
+        project=str(project.root),
+        provider=provider,
+        mac=mac_of(unique),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        user=user_of(machine, box),
+        box=box_fields(box, machine),
+        ssh=ssh_fields(machine),
+    )
+    layout = services.machines.layout(record)
+    user_key = keys.generate(f"vx {project.name} {machine.name}")
+    host_key = keys.generate(record.host_alias)
+    secrets = {
+        layout.user_key.name: user_key.private,
+        layout.user_key.name + ".pub": f"{user_key.public}\n".encode(),
+        layout.host_key.name: host_key.private,
+        layout.host_key.name + ".pub": f"{host_key.public}\n".encode(),
+        layout.known_hosts.name: keys.known_hosts_line(record.host_alias, host_key.public).encode(),
+    }
+    services.machines.create(record, secrets, project.root)
+    return record
+
+
+def user_of(machine: MachineConfig, box: Box) -> str:
+    return machine.ssh.user or box.user
+
+
+def ssh_fields(machine: MachineConfig) -> dict[str, Any]:
+    """What ``vx ssh`` needs of the settings, so that it need not read them all."""
+    return {
+        "forward_agent": machine.ssh.forward_agent,
+        "connect_timeout_s": machine.ssh.connect_timeout_s,
+    }
+
+
+def mac_of(unique: uuid.UUID) -> str:
+    """A locally administered unicast address in QEMU's customary 52:54:00 range."""
+    return "52:54:00:" + ":".join(f"{octet:02x}" for octet in unique.bytes[-3:])

@@ -1,0 +1,90 @@
+"""``vx halt`` and ``vx destroy``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from vagrantish.errors import VxError
+from vagrantish.events import Cancel
+from vagrantish.lifecycle import boot, connect, look
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vagrantish.events import Op
+    from vagrantish.lifecycle.look import View
+    from vagrantish.lifecycle.services import Services
+    from vagrantish.provider.base import StopOutcome
+
+_ASK_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class HaltResult:
+    machine: str
+    outcome: StopOutcome | None  # None: there is no such machine yet
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DestroyResult:
+    machine: str
+    existed: bool
+
+
+def halt(
+    services: Services, project_root: Path, name: str, *, grace_s: float, op: Op
+) -> HaltResult:
+    """Power the guest down; its disk stays. ``grace_s`` 0 cuts the power."""
+    began = time.monotonic()
+    with services.machines.lock(project_root, name, op=op):
+        view = look.look(services.home, project_root, name)
+        if view.record is None:
+            return HaltResult(machine=name, outcome=None, seconds=0)
+        layout = services.machines.layout(view.record)
+        provider = services.provider((view.record.provider,))
+        if view.process is None:
+            # Sweeps what a killed hypervisor left lying about.
+            outcome = provider.stop(layout, grace_s=0, ask_guest=None, op=op)
+        else:
+            with op.step("halt", "Halting") as step:
+                outcome = provider.stop(
+                    layout,
+                    grace_s=grace_s,
+                    ask_guest=lambda: _ask_guest(services, view, op),
+                    op=op,
+                )
+                step.outcome = outcome.value
+        return HaltResult(machine=name, outcome=outcome, seconds=time.monotonic() - began)
+
+
+def destroy(services: Services, project_root: Path, name: str, *, op: Op) -> DestroyResult:
+    """Cut the power and remove the machine with its disk. Safe to repeat."""
+    with services.machines.lock(project_root, name, op=op):
+        view = look.look(services.home, project_root, name)
+        if view.record is None:
+            return DestroyResult(machine=name, existed=False)
+        with op.step("destroy", "Destroying"):
+            provider = services.provider((view.record.provider,))
+            boot.stop_now(provider, services.machines.layout(view.record), op=op)
+            services.machines.delete(view.record, project_root)
+        return DestroyResult(machine=name, existed=True)
+
+
+def _ask_guest(services: Services, view: View, op: Op) -> None:
+    """Poweroff over ssh, for a guest that ignores its power button; failing is fine."""
+    from vagrantish.ssh.client import connect as ssh_connect
+
+    calm = replace(op, cancel=Cancel())
+    try:
+        target = connect.target(services.home, view)
+        with ssh_connect(target, op=calm, timeout_s=_ASK_TIMEOUT_S) as client:
+            client.exec(
+                "if [ $(id -u) = 0 ]; then poweroff; else sudo -n poweroff; fi",
+                timeout_s=_ASK_TIMEOUT_S,
+                op=calm,
+            )
+    except VxError as error:
+        op.note(f"The guest could not be asked to power off over ssh: {error.message}")

@@ -1,0 +1,37 @@
+"""What every verb is given: the home and the stores in it."""
+
+from __future__ import annotations
+
+from vagrantish.machine.store import MachineStore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vagrantish.box.store import BoxStore
+    from vagrantish.paths import VxHome
+    from vagrantish.provider.base import Provider
+
+
+class Services:
+    """Built once a command; each part is made when first asked for."""
+
+    def __init__(self, home: VxHome, env: Mapping[str, str]) -> None:
+        self.home = home
+        self.env = env
+        self.machines = MachineStore(home)
+        self._boxes: BoxStore | None = None
+
+    @property
+    def boxes(self) -> BoxStore:
+        if self._boxes is None:
+            from vagrantish.box.store import BoxStore
+
+            self._boxes = BoxStore(self.home)
+        return self._boxes
+
+    def provider(self, preferences: tuple[str, ...]) -> Provider:
+        """The first usable of ``preferences``. Raises ProviderError."""
+        from vagrantish.provider.registry import choose
+
+        return choose(preferences, home=self.home)

@@ -1,0 +1,220 @@
+"""``vx up``: create, boot, wait, provision; every step looks before it acts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vagrantish.errors import MachineError
+from vagrantish.lifecycle import boot, look, parallel, provisioning
+from vagrantish.lifecycle.boxes import resolve_box
+from vagrantish.lifecycle.create import create
+from vagrantish.model import ArtifactKind
+from vagrantish.provider import running
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vagrantish.events import Op
+    from vagrantish.lifecycle.boot import Hypervisor
+    from vagrantish.lifecycle.services import Services
+    from vagrantish.machine.record import Record
+    from vagrantish.model import Box, Forward, MachineConfig, Project
+    from vagrantish.provision.base import StepOutcome
+    from vagrantish.ssh.client import Client
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpOptions:
+    provision: bool = True
+    only: tuple[str, ...] = ()
+    force: bool = False  # run every step, whatever is remembered
+    jobs: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpResult:
+    machine: str
+    outcome: str  # "created", "started", "went on booting", "was running"
+    steps: tuple[StepOutcome, ...]
+    host: str
+    port: int
+    forwards: tuple[Forward, ...]
+    message: str
+    seconds: float
+
+    @property
+    def did_nothing(self) -> bool:
+        return self.outcome == WAS_RUNNING and not self.steps
+
+
+CREATED, STARTED, WENT_ON, WAS_RUNNING = "created", "started", "went on booting", "was running"
+
+
+def up(
+    services: Services,
+    project: Project,
+    machines: Sequence[MachineConfig],
+    options: UpOptions,
+    *,
+    op: Op,
+) -> tuple[UpResult, ...]:
+    """Bring machines up, several at once. Raises what ``parallel.each`` raises."""
+    provisioning.check_only(machines, options.only)
+    boxes = {
+        machine.name: resolve_box(services, machine.box, op=op)
+        for machine in machines
+        if not _is_up(services, project, machine)
+    }
+    hypervisors = {
+        machine.name: probe(services, machine, op=op)
+        for machine in machines
+        if machine.name in boxes
+    }
+
+    def one(machine: MachineConfig, op: Op) -> UpResult:
+        with services.machines.lock(project.root, machine.name, op=op):
+            return _up_one(
+                services,
+                project,
+                machine,
+                boxes.get(machine.name),
+                hypervisors.get(machine.name),
+                options,
+                op=op,
+            )
+
+    return parallel.each(machines, one, jobs=options.jobs, op=op)
+
+
+def probe(services: Services, machine: MachineConfig, *, op: Op) -> Hypervisor:
+    """Choose the provider and look at what it can use here. Raises ProviderError."""
+    provider = services.provider(machine.providers)
+    host = provider.probe(machine.qemu, op=op.on(machine.name))
+    return boot.Hypervisor(provider=provider, host=host)
+
+
+def _is_up(services: Services, project: Project, machine: MachineConfig) -> bool:
+    return look.look(services.home, project.root, machine.name).process is not None
+
+
+def _up_one(
+    services: Services,
+    project: Project,
+    machine: MachineConfig,
+    box: Box | None,
+    hypervisor: Hypervisor | None,
+    options: UpOptions,
+    *,
+    op: Op,
+) -> UpResult:
+    began = time.monotonic()
+    view = look.look(services.home, project.root, machine.name)
+    client: Client | None = None
+    record = view.record
+    if record is None or view.process is None:
+        # The lock was waited for, so another vx may have halted it since.
+        box = box or resolve_box(services, machine.box, op=op)
+        hypervisor = hypervisor or probe(services, machine, op=op)
+        outcome = CREATED if record is None else STARTED
+        record, client = _boot(services, project, machine, box, record, hypervisor, op=op)
+    elif view.state == look.BOOTING:
+        outcome = WENT_ON
+        client = _go_on(services, machine, record, op=op)
+    else:
+        outcome = WAS_RUNNING
+    services.machines.claim(record, project.root)
+    try:
+        steps = (
+            provisioning.run(
+                services,
+                machine,
+                record,
+                client,
+                only=options.only,
+                force=options.force,
+                op=op,
+            )
+            if options.provision
+            else ()
+        )
+    finally:
+        if client is not None:
+            client.close()
+    return _result(services, machine, record, outcome, steps, time.monotonic() - began)
+
+
+def _boot(
+    services: Services,
+    project: Project,
+    machine: MachineConfig,
+    box: Box,
+    record: Record | None,
+    hypervisor: Hypervisor,
+    *,
+    op: Op,
+) -> tuple[Record, Client]:
+    fresh = record is None
+    if record is None:
+        record = create(services, project, machine, box, hypervisor.provider.name)
+    try:
+        box = _box_for_disk(record, box)
+        boot.check(hypervisor, boot.plan_vm(services, machine, box, record))
+        for note in hypervisor.host.notes:
+            op.note(note)
+        client = boot.boot(services, machine, box, record, hypervisor, op=op)
+    except BaseException:
+        # A machine that never started has nothing worth keeping; one that did keeps its console.
+        layout = services.machines.layout(record)
+        if fresh and not layout.console_log.exists():
+            services.machines.delete(record, project.root)
+        raise
+    return record, client
+
+
+def _box_for_disk(record: Record, box: Box) -> Box:
+    """Refuse to boot another box's kernel on a disk made from this one."""
+    made_from = record.artifact_digests.get(ArtifactKind.DISK)
+    disk = box.artifacts.get(ArtifactKind.DISK)
+    if made_from is not None and (disk is None or str(disk.digest) != made_from):
+        raise MachineError(
+            f"machine {record.name} has a disk made from {record.box_label}, "
+            f"but the Xhyvefile now says {box.label}",
+            hint=f"Run `vx destroy {record.name}` and `vx up` for the new box, "
+            "or name the old one in the Xhyvefile.",
+        )
+    return box
+
+
+def _go_on(services: Services, machine: MachineConfig, record: Record, *, op: Op) -> Client:
+    """Wait for a guest that another vx started and did not see ready."""
+    layout = services.machines.layout(record)
+    provider = services.provider((record.provider,))
+    try:
+        return boot.wait(machine, record, layout, provider, started_at=time.monotonic(), op=op)
+    except BaseException:
+        boot.stop_now(provider, layout, op=op)
+        raise
+
+
+def _result(
+    services: Services,
+    machine: MachineConfig,
+    record: Record,
+    outcome: str,
+    steps: tuple[StepOutcome, ...],
+    seconds: float,
+) -> UpResult:
+    layout = services.machines.layout(record)
+    host, port = running.address(layout) or ("127.0.0.1", record.ssh_port)
+    return UpResult(
+        machine=machine.name,
+        outcome=outcome,
+        steps=steps,
+        host=host,
+        port=port,
+        forwards=tuple(running.forwards(layout)),
+        message=machine.message,
+        seconds=seconds,
+    )
