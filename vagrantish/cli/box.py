@@ -1,0 +1,269 @@
+"""``vx box``: the boxes in the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vagrantish.cli.commands import Subcommand
+from vagrantish.errors import BoxError, UsageError
+from vagrantish.units import format_size
+
+if TYPE_CHECKING:
+    import argparse
+
+    from vagrantish.cli.app import App
+    from vagrantish.machine.record import Record
+    from vagrantish.model import Box, BoxRef
+
+EXAMPLES = ("vx box list", "vx help box add")
+BUILDABLE = ("micro",)
+
+
+class BoxInUse(BoxError):
+    code = "box-in-use"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    del parser  # the commands below it take them
+
+
+def run(args: argparse.Namespace, app: App) -> int:
+    del args, app
+    raise UsageError(
+        f"vx box needs a command: {', '.join(SUBCOMMANDS)}", hint="See `vx box --help`."
+    )
+
+
+# --- list and info -------------------------------------------------------------------------
+
+
+def _no_arguments(parser: argparse.ArgumentParser) -> None:
+    del parser
+
+
+def _list(args: argparse.Namespace, app: App) -> int:
+    del args
+    boxes = app.services.boxes.list()
+    if app.options.json:
+        app.answer_json("box-list", {"boxes": [fields_of(box) for box in boxes]})
+        return 0
+    if boxes:
+        rows = [
+            (box.name, box.version, box.arch, format_size(size_of(box)), box.description)
+            for box in boxes
+        ]
+        app.columns(("NAME", "VERSION", "ARCH", "SIZE", "DESCRIPTION"), rows)
+    else:
+        app.say("No boxes yet. `vx box build micro` makes a small one.")
+    return 0
+
+
+def _info_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("box", metavar="BOX", help="NAME[@VERSION]; the newest without a version")
+    _arch_argument(parser)
+
+
+def _info(args: argparse.Namespace, app: App) -> int:
+    box = app.services.boxes.find(ref_of(args.box), _arch(args))
+    users = [
+        f"{user.name} in {user.project}" for user in users_of(app, box.name, box.version, box.arch)
+    ]
+    if app.options.json:
+        app.answer_json("box-info", {**fields_of(box), "used_by": users})
+        return 0
+    from vagrantish.cli.text import columns
+
+    rows = [
+        ("version", box.version),
+        ("architecture", box.arch),
+        ("description", box.description or "-"),
+        ("from", box.origin or "-"),
+        ("size", format_size(size_of(box))),
+        *((f"  {kind}", f"{format_size(a.size_bytes)}  {a.digest}") for kind, a in box.artifacts.items()),
+        ("user", box.user),
+        ("seed", box.seed.value),
+        ("root", "in memory, lost at every halt" if box.root == "ram" else "on its disk"),
+        ("console", box.console),
+        ("processor", box.cpu_level),
+        ("command line", box.cmdline or "-"),
+        ("used by", ", ".join(users) or "no machine"),
+    ]  # fmt: skip
+    app.answer(columns(("name", box.name), rows))
+    return 0
+
+
+# --- build and add -------------------------------------------------------------------------
+
+
+def _build_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "name", nargs="?", default="micro", choices=BUILDABLE, metavar="NAME",
+        help="the box to build: micro",
+    )  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="build it even when it is there")
+
+
+def _build(args: argparse.Namespace, app: App) -> int:
+    from vagrantish.box import micro
+
+    del args.name  # there is but one
+    box = micro.build(app.services.boxes, app.home, force=args.force, op=app.op)
+    return _stored("box-build", box, app)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "path", metavar="PATH", help="a folder or archive with box.toml and the files it names"
+    )
+    parser.add_argument("--name", metavar="NAME", help="call it so, whatever box.toml says")
+    parser.add_argument("--version", metavar="VERSION", help="its version, whatever box.toml says")
+    parser.add_argument(
+        "--force", action="store_true", help="replace a box of that name and version"
+    )
+
+
+def _add(args: argparse.Namespace, app: App) -> int:
+    from pathlib import Path
+
+    source = Path(args.path).expanduser().absolute()
+    if not source.exists():
+        raise BoxError(
+            f"there is no {source}", hint="Give a folder or archive that holds a box.toml."
+        )
+    box = app.services.boxes.add(
+        source, name=args.name, version=args.version, force=args.force, op=app.op
+    )
+    return _stored("box-add", box, app)
+
+
+def _stored(command: str, box: Box, app: App) -> int:
+    if app.options.json:
+        app.answer_json(command, fields_of(box))
+    else:
+        app.say(f'{box.label} is in the store. Use it with: box = "{box.name}"')
+    return 0
+
+
+# --- remove --------------------------------------------------------------------------------
+
+
+def _remove_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("box", metavar="BOX", help="NAME[@VERSION]")
+    _arch_argument(parser)
+    parser.add_argument("--force", action="store_true", help="also when a machine was made from it")
+
+
+def _remove(args: argparse.Namespace, app: App) -> int:
+    ref = ref_of(args.box)
+    arch = _arch(args)
+    users = users_of(app, ref.name, ref.version, arch)
+    if users and not args.force:
+        raise BoxInUse(
+            f"{ref} is used by {', '.join(f'{user.name} in {user.project}' for user in users)}",
+            hint=f"Destroy that first, or run `vx box remove {ref} --force`: "
+            "what the machine needs is kept until it is destroyed.",
+        )
+    if not app.confirm(f"Remove box {ref} ({arch})?"):
+        app.say("Nothing was removed.")
+        return 1
+    in_use = app.services.machines.artifacts_in_use()
+    app.services.boxes.remove(ref, arch, in_use=in_use, op=app.op)
+    if app.options.json:
+        app.answer_json("box-remove", {"name": ref.name, "version": ref.version, "arch": arch})
+    else:
+        app.say(f"{ref} is removed.")
+    return 0
+
+
+# --- shared --------------------------------------------------------------------------------
+
+
+def _arch_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--arch", metavar="ARCH", help="x86_64 or aarch64 (default: this host's)")
+
+
+def _arch(args: argparse.Namespace) -> str:
+    from vagrantish.box.reference import host_arch
+
+    return args.arch or host_arch()
+
+
+def ref_of(text: str) -> BoxRef:
+    """Raises UsageError."""
+    from vagrantish.box.reference import parse
+
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise UsageError(
+            str(error), hint="A box is NAME or NAME@VERSION: see `vx box list`."
+        ) from error
+
+
+def size_of(box: Box) -> int:
+    return sum(artifact.size_bytes for artifact in box.artifacts.values())
+
+
+def users_of(app: App, name: str, version: str | None, arch: str) -> list[Record]:
+    """The machines made from a box, in whatever project; any version when that is None."""
+    return [
+        record
+        for record in app.services.machines.all()
+        if record.box.get("arch") == arch
+        and record.box_label.partition("@")[0] == name
+        and version in (None, record.box_label.partition("@")[2])
+    ]
+
+
+def fields_of(box: Box) -> dict[str, object]:
+    """A box as ``--json`` shows it."""
+    return {
+        "name": box.name,
+        "version": box.version,
+        "arch": box.arch,
+        "description": box.description,
+        "origin": box.origin,
+        "size": size_of(box),
+        "artifacts": {
+            kind.value: {"digest": str(a.digest), "size": a.size_bytes, "path": str(a.path)}
+            for kind, a in box.artifacts.items()
+        },
+        "user": box.user,
+        "seed": box.seed.value,
+        "root": box.root.value,
+        "console": box.console,
+        "cpu_level": box.cpu_level,
+        "cmdline": box.cmdline,
+        "defaults": dict(box.defaults),
+    }
+
+
+SUBCOMMANDS = {
+    "list": Subcommand(
+        "the boxes in the store", _no_arguments, _list, ("vx box list", "vx box list --json")
+    ),
+    "info": Subcommand(
+        "all about one box",
+        _info_arguments,
+        _info,
+        ("vx box info micro", "vx box info micro --json"),
+    ),
+    "build": Subcommand(
+        "make a small box from this host's own packages",
+        _build_arguments,
+        _build,
+        ("vx box build micro", "vx box build micro --force"),
+    ),
+    "add": Subcommand(
+        "take a box into the store from a folder or archive",
+        _add_arguments,
+        _add,
+        ("vx box add ./mybox", "vx box add mybox.tar.gz --name mybox --version 2"),
+    ),
+    "remove": Subcommand(
+        "take a box out of the store",
+        _remove_arguments,
+        _remove,
+        ("vx box remove micro", "vx box remove mybox@2 --yes"),
+    ),
+}

@@ -1,0 +1,1 @@
+"""Completion scripts, made from the same parsers that read a command line."""

@@ -1,0 +1,69 @@
+"""``vx logs``: what the guest wrote to its console, what the hypervisor had to say."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from vagrantish.cli.app import App
+    from vagrantish.lifecycle.look import View
+
+EXAMPLES = ("vx logs", "vx logs -f web", "vx logs --previous")
+
+_FOLLOW_S = 0.1
+_CHUNK = 1 << 16
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="default: the primary machine")
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="go on as the guest writes, until it halts"
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--previous", action="store_true", help="the console of the boot before")
+    which.add_argument("--provider", action="store_true", help="the hypervisor's own messages")
+
+
+def run(args: argparse.Namespace, app: App) -> int:
+    from vagrantish.errors import MachineError, MachineNotFound
+    from vagrantish.lifecycle import look
+
+    name = app.one(args.name)
+    view = look.look(app.home, app.xhyvefile().parent, name)
+    if view.record is None:
+        raise MachineNotFound(f"machine {name} is not created yet", hint=f"Run `vx up {name}`.")
+    layout = app.home.machine(view.record.id)
+    path = layout.console_log
+    if args.previous:
+        path = layout.previous_console_log
+    elif args.provider:
+        path = layout.provider_log
+    if not path.exists():
+        raise MachineError(f"machine {name} has no such log: {path} does not exist")
+    _show(path, app, follow=args.follow, view=view)
+    return 0
+
+
+def _show(path: Path, app: App, *, follow: bool, view: View) -> None:
+    """Print a log of untrusted bytes, made harmless for the terminal."""
+    from vagrantish.lifecycle import look
+    from vagrantish.ssh.console import printable
+
+    rest = b""
+    with path.open("rb") as file:
+        while True:
+            chunk = file.read(_CHUNK)
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                app.answer(printable(line))
+            if chunk:
+                continue
+            if not follow or view.record is None:
+                break
+            if look.look_at(app.home, view.record).process is None and not file.read(1):
+                break
+            app.cancel.sleep(_FOLLOW_S)
+    if rest:
+        app.answer(printable(rest))
