@@ -96,6 +96,14 @@ def test_a_script_gets_its_arguments_environment_and_no_input(guest: Guest) -> N
     assert leftovers() == []
 
 
+def test_a_script_makes_files_as_public_as_a_login_shell_would(guest: Guest) -> None:
+    login = guest.client.exec("umask", op=guest.told.op).stdout.decode().split()
+
+    guest.run(shell("umask"))
+
+    assert guest.output == login != ["0077"]
+
+
 def test_a_shebang_is_honoured(guest: Guest) -> None:
     guest.run(shell("#!/usr/bin/env python3\nprint(6 * 7)\n"))
 

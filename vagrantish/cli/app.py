@@ -6,22 +6,24 @@ import os
 import sys
 
 from vagrantish.cli import output
-from vagrantish.errors import MachineNotFound, UsageError
+from vagrantish.errors import ConfigError, MachineNotFound, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+    from typing import Any
 
     from vagrantish.cli.options import Options
     from vagrantish.cli.reporters import Renderer
-    from vagrantish.config.load import Loaded
+    from vagrantish.config.loaded import Loaded
     from vagrantish.config.names import MachineName
     from vagrantish.events import Cancel, Op
     from vagrantish.lifecycle.services import Services
-    from vagrantish.model import Project
+    from vagrantish.model import BoxParts, BoxRef, Project
     from vagrantish.paths import VxHome
 
+HALT_TIMEOUT_S = 60
 _PATTERN_SIGNS = frozenset("*?[")
 
 
@@ -215,9 +217,14 @@ class App:
                 env=self.env,
                 sets=self.options.sets,
                 params=self.options.params,
-                box_defaults=self.services.boxes.defaults_of,
+                box_defaults=self._box_defaults,
             )
         return self._loaded
+
+    def _box_defaults(self, box: BoxRef | BoxParts) -> tuple[str, Mapping[str, Any]] | None:
+        from vagrantish.model import BoxRef
+
+        return self.services.boxes.defaults_of(box) if isinstance(box, BoxRef) else None
 
     def project(self, *, provider: str | None = None) -> Project:
         """The project; ``provider``, else VX_PROVIDER, instead of what its machines ask for."""
@@ -231,7 +238,14 @@ class App:
         return replace(project, machines=machines)
 
     def halt_timeout_s(self, name: str) -> float:
-        machines = self.loaded().project.machines
+        """A mistake elsewhere in the Xhyvefile must not keep a machine from being halted."""
+        try:
+            machines = self.loaded().project.machines
+        except ConfigError as error:
+            self.op.on(name).warn(
+                f"waiting {HALT_TIMEOUT_S} s for it to halt, as the settings cannot be read: {error}"
+            )
+            return HALT_TIMEOUT_S
         return next(machine.halt_timeout_s for machine in machines if machine.name == name)
 
     def jobs(self, given: int | None) -> int:

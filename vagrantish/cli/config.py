@@ -8,6 +8,8 @@ from vagrantish.cli.commands import Subcommand
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
     from vagrantish.cli.app import App
 
@@ -27,9 +29,12 @@ def run(args: argparse.Namespace, app: App) -> int:
         return 0
     from vagrantish.cli.toml_text import document
 
-    several = len(names) > 1
-    tables = [document(loaded.values(n), ("machines", n) if several else ()) for n in names]
-    app.answer("\n\n".join(tables))
+    tables = {name: loaded.values(name) for name in names}
+    if len(names) == 1:
+        app.answer(document(tables[names[0]]))
+        return 0
+    shared = {"params": table.pop("params", {}) for table in tables.values()}  # the same for all
+    app.answer(document({**shared, "machines": tables}))
     return 0
 
 
@@ -49,17 +54,34 @@ def _explain(args: argparse.Namespace, app: App) -> int:
                 "key": args.key,
                 "value": found.value,
                 "origin": found.origin,
-                "overridden": list(found.overridden),
+                "overridden": [{"value": v, "origin": where} for v, where in found.overridden],
+                "help": found.help,
             },
         )
         return 0
     from vagrantish.cli.toml_text import value
 
     app.answer(f"{args.key} = {value(found.value)}")
+    if found.help:
+        app.answer(f"  {found.help}")
     app.answer(f"  from {found.origin}")
-    for origin in found.overridden:
-        app.answer(f"  over {origin}")
+    for weaker, origin in found.overridden:
+        app.answer(f"  instead of {value(weaker)} from {origin}")
     return 0
+
+
+def keys(app: App) -> Iterable[str]:
+    """What `config explain` may be asked for."""
+    loaded = app.loaded()
+    return _dotted(loaded.values(loaded.project.machines[0].name), "")
+
+
+def _dotted(table: Mapping[str, Any], name: str) -> Iterator[str]:
+    for key, item in table.items():
+        if isinstance(item, dict):
+            yield from _dotted(item, f"{name}{key}.")
+        else:
+            yield f"{name}{key}"
 
 
 def _machine_argument(parser: argparse.ArgumentParser, help_text: str) -> None:

@@ -43,18 +43,19 @@ class _Front(Parser):
 def parse(words: Sequence[str]) -> Invocation:
     """Raises UsageError; SystemExit 0 once --help or --version is shown."""
     args = argparse.Namespace()
-    front = _Front("", "")
     head, verb, tail = split(words)
     if verb is None or verb.startswith("-"):
-        front.read(words, args)
+        _Front("", "").read(words, args)
         raise UsageError("no command given", hint="See `vx --help`.")
+    options = [word for word in head if word not in _HELP]
     if verb == "help":
-        front.read([word for word in head if word not in _HELP], args)
+        _Front("", "").read(options, args)
         return Invocation("help", args, _help_on(tail))
     check_verb(verb)
-    if any(word in _HELP for word in head):
+    if options:
+        _Front("", "").read(options, args)
+    if len(options) < len(head):
         tail = [*tail, "--help"]
-    front.read([word for word in head if word not in _HELP], args)
     parser, run, rest = _choose(verb, tail)
     parser.read(rest, args)
     return Invocation(parser.command, args, run)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 
-from vagrantish.cli.output import encodable
+from vagrantish.cli.output import write_or_drop
 from vagrantish.cli.reporters import amount, is_shown, outcome_of
 from vagrantish.cli.text import guest_line, one_line
 from vagrantish.events import Note, Output, Progress, StepFinished, StepStarted
@@ -114,9 +114,7 @@ class Live:
         """Take the drawing away; it comes back while steps are running."""
         with self._lock:
             self._print()
-            if self._region is not None:
-                self._region.stop()
-                self._region = None
+            self._stop_drawing()
 
     def close(self) -> None:
         self._closed.set()
@@ -148,15 +146,21 @@ class Live:
                 self._region = region
                 region.start()
             self._print()
-            if self._region is not None:
-                if self._running:
-                    self._spin += 1
-                    self._region.refresh()
-                else:
-                    self._region.stop()
-                    self._region = None
-        except (OSError, ValueError):  # the terminal is gone; the work goes on
+            if self._region is not None and self._running:
+                self._spin += 1
+                self._region.refresh()
+        except OSError:  # the terminal is gone; the work goes on
             self._region = None
+        if not self._running:
+            self._stop_drawing()
+
+    def _stop_drawing(self) -> None:
+        region, self._region = self._region, None
+        if region is not None:
+            try:
+                region.stop()
+            except OSError:  # the terminal is gone
+                write_or_drop(self._stream, "")
 
     def _new_region(self) -> Region:
         from rich.console import Console
@@ -201,15 +205,17 @@ class Live:
             return
         text = "\n".join(self._lines)
         self._lines.clear()
-        try:
-            if self._region is None:
-                encodable(self._stream, text + "\n")
-                self._stream.flush()
-            else:
-                from rich.text import Text
+        if not self._running:
+            self._stop_drawing()
+        if self._region is None:
+            write_or_drop(self._stream, text + "\n")
+            return
+        from rich.text import Text
 
-                self._region.console.print(Text.from_ansi(text), soft_wrap=True)
-        except (OSError, ValueError):  # the terminal is gone; the work goes on
+        try:
+            self._region.console.print(Text.from_ansi(text), soft_wrap=True)
+            self._region.refresh()
+        except OSError:  # the terminal is gone; the work goes on
             self._region = None
 
     # --- lines -----------------------------------------------------------------------------
@@ -263,7 +269,7 @@ class Live:
 
     def _name(self, machine: str) -> Sequence[str]:
         """The machine's name as a column, as wide as the widest yet."""
-        if not self._machines:
+        if not machine:
             return ()
         width = max(map(len, self._machines))
         return (self._styled(one_line(machine).ljust(width) + " ", "1"),)

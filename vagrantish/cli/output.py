@@ -26,13 +26,17 @@ def flush_answers() -> None:
 
 def write_remark(text: str) -> None:
     """To stderr; a stderr that is closed or full loses it, which must not stop a machine's start."""
-    if sys.stderr is None:
-        return
+    if sys.stderr is not None:
+        write_or_drop(sys.stderr, text)
+
+
+def write_or_drop(stream: TextIO, text: str) -> None:
+    """Write and flush; once that fails the stream leads nowhere."""
     try:
-        encodable(sys.stderr, text)
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        return
+        encodable(stream, text)
+        stream.flush()
+    except OSError:
+        _drop(stream)
 
 
 def encodable(stream: TextIO, text: str) -> None:
@@ -53,17 +57,17 @@ def _guarded(text: str | None) -> None:
         else:
             sys.stdout.flush()
     except BrokenPipeError:
-        _drop_stdout()
+        _drop(sys.stdout)
         raise AnswerCut from None
     except OSError as error:
-        _drop_stdout()
+        _drop(sys.stdout)
         from vagrantish.files import host_error
 
         raise host_error(error, "write the answer") from error
 
 
-def _drop_stdout() -> None:
-    """Let the interpreter flush what is left into nothing when it ends, in place of complaining."""
+def _drop(stream: TextIO) -> None:
+    """Lead the stream nowhere: the interpreter complains of what it cannot flush at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

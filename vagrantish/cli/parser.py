@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from vagrantish import __version__
 from vagrantish.cli.output import write_answer
@@ -46,8 +47,19 @@ GLOBAL_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--no-input",), {"action": "store_true", "help": "ask nothing: fail instead"}),
     (("--offline",), {"action": "store_true", "help": "use no network"}),
 )  # fmt: skip
+_USUAL_WIDTH = 78
+_NARROWEST = 40
 _WITH_VALUE = {flag for flags, how in GLOBAL_OPTIONS if "metavar" in how for flag in flags}
 _WITHOUT_VALUE = {flag for flags, how in GLOBAL_OPTIONS if "metavar" not in how for flag in flags}
+
+
+class _Format(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal. argparse makes one for each option added, to check its metavar,
+    and would import shutil to ask for the width.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_width())
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,7 +74,7 @@ class Parser(argparse.ArgumentParser):
             prog=f"vx {command}".rstrip(),
             description=f"{summary[:1].upper()}{summary[1:]}.",
             epilog="\n  ".join(["examples:", *examples]) if examples else None,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Format,
             add_help=False,
             allow_abbrev=False,
             conflict_handler="resolve",  # a verb's own -f wins over the one of every verb
@@ -202,6 +214,16 @@ def _global_length(word: str) -> int:
         if f"-{letter}" not in _WITHOUT_VALUE:
             return 0
     return 1
+
+
+def _width() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and columns != "0":
+        return max(int(columns[:4]) - 2, _NARROWEST)
+    try:
+        return max(os.get_terminal_size(1).columns - 2, _NARROWEST)
+    except OSError:
+        return _USUAL_WIDTH
 
 
 def _placeholder(action: argparse.Action) -> str:

@@ -7,7 +7,7 @@ import threading
 import time
 
 from vagrantish.cli.options import wants_color
-from vagrantish.cli.output import encodable
+from vagrantish.cli.output import write_or_drop
 from vagrantish.cli.text import guest_line, one_line
 from vagrantish.events import Note, Output, Progress, StepFinished, StepStarted
 from vagrantish.units import format_duration, format_size
@@ -105,11 +105,7 @@ class _Lines:
 
     def _write(self, line: str) -> None:
         with self._lock:
-            try:
-                encodable(self._stream, line + "\n")
-                self._stream.flush()
-            except (OSError, ValueError):
-                return
+            write_or_drop(self._stream, line + "\n")
 
 
 class Warnings(_Lines):

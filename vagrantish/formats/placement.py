@@ -78,6 +78,7 @@ say() { echo "vx: $1" >&2; exit 65; }
 staged=
 trap '[ -z "$staged" ] || rm -rf "$staged"' EXIT
 trap 'exit 129' HUP INT TERM
+trap '' PIPE # when the connection is gone nobody hears why, and the rest is to be tidied all the same
 case $dest in
   */) dest=${dest%"${dest##*[!/]}"}/$name ;;
   *)

@@ -34,7 +34,8 @@ class Entry:
     kind: Kind
     mode: int  # permission bits only: no set-user-id and the like
     size_bytes: int = 0
-    source: Path | None = None  # where a file's bytes are
+    source: Path | None = None  # where a file's bytes are,
+    data: bytes | None = None  # or those bytes themselves
     target: str = ""  # what a link points to
     modified: int = 0  # seconds since 1970
 
@@ -120,7 +121,9 @@ def tar_stream(
     total = 0
     for entry in entries:
         yield _header(entry)
-        if entry.source is None:
+        if entry.data:
+            yield entry.data + bytes(-len(entry.data) % _BLOCK)
+        if entry.data is not None or entry.source is None:
             continue
         with host_errors(f"read {entry.source}"), entry.source.open("rb") as file:
             left = entry.size_bytes
@@ -145,7 +148,7 @@ def _header(entry: Entry) -> bytes:
     # "./" in front: a name must not look like an option to anybody.
     info = tarfile.TarInfo("./" if entry.name == "." else f"./{entry.name}")
     info.mode = entry.mode
-    info.size = entry.size_bytes
+    info.size = entry.size_bytes if entry.data is None else len(entry.data)
     info.mtime = max(0, entry.modified)
     if entry.kind is Kind.FOLDER:
         info.type = tarfile.DIRTYPE

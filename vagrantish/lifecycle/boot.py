@@ -93,9 +93,13 @@ def wait(
     provider: Provider,
     *,
     started_at: float,
+    console_from: int = 0,
     op: Op,
 ) -> Client:
-    """Wait for a running guest; also goes on with a boot that another vx began."""
+    """Wait for a running guest; also goes on with a boot that another vx began.
+
+    ``console_from`` is where in the console's log this boot begins. Raises BootError, Cancelled.
+    """
     client = wait_ready(
         lambda: provider.address(layout),
         lambda address: connect.target_of(record, layout, address.host, address.port),
@@ -104,6 +108,7 @@ def wait(
         timeout_s=machine.boot.timeout_s,
         stall_s=machine.boot.stall_s,
         started_at=started_at,
+        console_from=console_from,
         op=op,
     )
     running.mark_ready(layout)

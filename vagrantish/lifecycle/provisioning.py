@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import BootError, ProvisionError, SSHError
-from vagrantish.lifecycle import connect, look, parallel
+from vagrantish.lifecycle import boot, connect, look, parallel
 from vagrantish.provider import running
 from vagrantish.provision.base import Tools
 from vagrantish.provision.memory import StepMemory
@@ -29,6 +29,7 @@ _READY_LINE = b"vx: ready ssh"
 _REBOOT = "if [ $(id -u) = 0 ]; then reboot; else sudo -n reboot; fi"
 _BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 _REBOOT_COMMAND_S = 30
+_GOING_DOWN_S = 0.1
 
 
 def check_only(machines: Sequence[MachineConfig], only: Sequence[str]) -> None:
@@ -192,40 +193,37 @@ class _Session:
                 'give it a disk (disk = "1GiB") to keep it'
             )
         before = self._boot_id(self.client)
+        console_from = len(_console(self._services, self._record))
+        deadline = time.monotonic() + self._machine.boot.timeout_s
         try:
             self.client.exec(_REBOOT, timeout_s=_REBOOT_COMMAND_S, op=self._op)
         except SSHError:
             pass  # the connection may end before the command does
+        while self._boot_id(self.client) == before:
+            if time.monotonic() > deadline:
+                raise BootError(
+                    "the guest was told to reboot and did not", hint="See `vx logs` for why."
+                )
+            self._op.cancel.sleep(_GOING_DOWN_S)
         self.client.close()
-        deadline = time.monotonic() + self._machine.boot.timeout_s
-        with self._op.step("reboot", "Rebooting"):
-            while True:
-                client = self._try_connect()
-                if client is not None and self._boot_id(client) not in ("", before):
-                    break
-                if client is not None:
-                    client.close()
-                if look.look_at(self._services.home, self._record).process is None:
-                    raise BootError(
-                        "the guest ended instead of rebooting", hint="See `vx logs`, then `vx up`."
-                    )
-                if time.monotonic() > deadline:
-                    raise BootError(
-                        "the guest did not come back from its reboot within boot.timeout",
-                        hint="See `vx logs`; a longer boot.timeout may help.",
-                    )
-                self._op.cancel.sleep(0.2)
-        self.client, self._own = client, True
-        if self._record.volatile:
-            layout = self._services.machines.layout(self._record)
-            running.mark_ready(layout, boots=boots_seen(_console(self._services, self._record)))
-        return client
-
-    def _try_connect(self) -> Client | None:
-        try:
-            return self._connect()
-        except SSHError:
-            return None
+        layout = self._services.machines.layout(self._record)
+        provider = self._services.provider((self._record.provider,))
+        self.client, self._own = (
+            boot.wait(
+                self._machine,
+                self._record,
+                layout,
+                provider,
+                started_at=time.monotonic(),
+                console_from=console_from,
+                op=self._op,
+            ),
+            True,
+        )
+        if self._boot_id(self.client) in ("", before):
+            raise BootError("the guest did not reboot", hint="See `vx logs` for why.")
+        running.mark_ready(layout, boots=boots_seen(_console(self._services, self._record)))
+        return self.client
 
     def _boot_id(self, client: Client) -> str:
         try:

@@ -55,7 +55,11 @@ class Provider(Protocol):
         """Find the program, its version and what it can use here. Raises ProviderError."""
 
     def problems(self, vm: VmSpec, host: HostFacts) -> tuple[Problem, ...]:
-        """Everything wrong with ``vm`` on this host, not just the first thing. Pure."""
+        """Everything wrong with ``vm`` on this host, not just the first thing.
+
+        Looks at the box's files and changes nothing; those in the machine's own folder need not
+        be there yet.
+        """
 
     def argv(self, vm: VmSpec, host: HostFacts) -> tuple[str, ...]:
         """The exact command ``start`` runs. Pure."""
@@ -63,7 +67,8 @@ class Provider(Protocol):
     def start(self, vm: VmSpec, host: HostFacts, *, op: Op) -> Started:
         """Start detached from vx and its terminal.
 
-        Raises PortTaken, or ProviderError with what the hypervisor said; nothing is left running.
+        Raises MachineBusy when it runs already, PortTaken, or ProviderError with what the
+        hypervisor said; nothing new is left running then.
         """
 
     def find(self, layout: MachineLayout) -> ProcessIdentity | None:

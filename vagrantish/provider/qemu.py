@@ -82,7 +82,8 @@ class Qemu:
             if vm.qemu.accel != "auto":
                 raise
             accel.reject(HostCache(self._home, host.program), host.accel, error.message)
-            op.warn(f"{error.message}. It is emulated instead, which is slower.")
+            reason = error.message.rstrip(".")
+            op.warn(f"{reason}. The guest is emulated instead, which is slower.")
             return qemu_start.start(vm, replace(host, accel="tcg"), op=op)
 
     def find(self, layout: MachineLayout) -> ProcessIdentity | None:

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vagrantish import locks, proc
+from vagrantish import locks
 from vagrantish.errors import MachineBusy, ProviderError
 from vagrantish.files import host_errors, make_dir, write_atomic
 from vagrantish.model import Address
@@ -57,8 +57,7 @@ def start(vm: VmSpec, host: HostFacts, *, op: Op) -> Started:
 def _start(vm: VmSpec, host: HostFacts, op: Op) -> Started:
     forwards, reasons = _spawn(vm, host, op)
     layout = vm.layout
-    pid = proc.read_pid_file(layout.pid_file)
-    process = proc.identify(pid) if pid is not None else None
+    process = running.find_unnoted(layout)
     if process is None:
         raise ProviderError(
             f"QEMU ended right after it started machine {vm.name}",

@@ -70,6 +70,9 @@ def remove_leftovers(layout: MachineLayout) -> None:
     with host_errors(f"clear {layout.directory}"):
         for path in (layout.process, layout.qmp_socket, layout.console_socket, layout.pid_file):
             path.unlink(missing_ok=True)
+        for written in (layout.process, layout.provider_log):
+            for staged in layout.directory.glob(f".{written.name}.*.tmp"):
+                staged.unlink(missing_ok=True)  # a vx was killed before it could rename it
 
 
 def _shut_down(
@@ -135,16 +138,18 @@ def _gone(process: ProcessIdentity, timeout_s: float, cancel: Cancel) -> bool:
 def _signal(process: ProcessIdentity, number: signal.Signals) -> None:
     """Signal that very process and no later owner of its pid. Raises ProviderError."""
     try:
-        if sys.platform == "linux":
-            handle = os.pidfd_open(process.pid)
-            try:
-                # The handle fixes who is meant, so the check below cannot be overtaken.
-                if proc.is_alive(process):
-                    signal.pidfd_send_signal(handle, number)
-            finally:
+        handle = _handle_on(process.pid)
+        try:
+            # A handle fixes who is meant, so this check cannot be overtaken.
+            if not proc.is_alive(process):
+                return
+            if sys.platform == "linux" and handle is not None:
+                signal.pidfd_send_signal(handle, number)
+            else:
+                os.kill(process.pid, number)
+        finally:
+            if handle is not None:
                 os.close(handle)
-        elif proc.is_alive(process):
-            os.kill(process.pid, number)
     except ProcessLookupError:
         return
     except PermissionError as error:
@@ -152,6 +157,18 @@ def _signal(process: ProcessIdentity, number: signal.Signals) -> None:
             f"QEMU (pid {process.pid}) belongs to another user and cannot be ended",
             hint="Run the same command as the user who started the machine.",
         ) from error
+
+
+def _handle_on(pid: int) -> int | None:
+    """A pidfd; None where there are none: macOS, and Linux before 5.3."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except OSError:
+        return None
 
 
 class _Asking:

@@ -1,33 +1,28 @@
-"""Runs the steps that are due, one after the other, and remembers what became of each."""
+"""Runs steps in order and remembers each as soon as its outcome is known."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
-from vagrantish.errors import CommandTimeout, ProvisionError, SSHError
-from vagrantish.formats.guesttext import printable
-from vagrantish.model import FileStep, ShellStep
-from vagrantish.provision.base import StepOutcome
-from vagrantish.provision.file import place
-from vagrantish.provision.masking import Mask
-from vagrantish.provision.memory import DONE, FAILED
-from vagrantish.provision.shell import run_script
-from vagrantish.units import format_duration
+from vagrantish.errors import ProvisionError
+from vagrantish.model import ShellStep
+from vagrantish.provision.base import Status, StepOutcome
+from vagrantish.provision.file import run_file
+from vagrantish.provision.output import masker_of
+from vagrantish.provision.shell import run_shell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from vagrantish.events import Op
-    from vagrantish.events import Step as ShownStep
     from vagrantish.model import Step
     from vagrantish.provision.base import PlannedStep, Remote, Tools
     from vagrantish.provision.memory import StepMemory
 
-_LINE_MAX_BYTES = 4096
-_TAIL_LINES = 12
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0
+# proc(5): a new one at every boot of a Linux kernel.
+_BOOT_ID = "cat /proc/sys/kernel/random/boot_id 2>/dev/null"
+_LOOK_S = 30.0
 
 
 def run_steps(
@@ -39,118 +34,48 @@ def run_steps(
     memory: StepMemory,
     op: Op,
 ) -> tuple[StepOutcome, ...]:
-    """``steps`` are all the machine has: their secrets are hidden whichever step prints them.
+    """Run ``planned``; the first that fails ends it, and is remembered as failed.
 
-    Raises ProvisionError at the first step that fails; it is remembered as failed.
+    ``steps`` are all of the machine's: what any sensitive one is given is hidden in the output of
+    each. Raises ProvisionError, HostError, Cancelled, and what fetching and rebooting raise.
     """
-    mask = Mask(steps)
+    masker = masker_of(steps)
     outcomes = []
-    for due in planned:
-        name = due.step.name
-        began = time.monotonic()
-        with op.step(f"provision:{name}", f"Provisioning {name}") as shown:
-            try:
-                attempts = _run(due.step, remote, tools, mask, shown, op=op)
-            except (ProvisionError, SSHError):
-                seconds = time.monotonic() - began
-                memory.record(name, fingerprint=due.fingerprint, status=FAILED, seconds=seconds)
-                raise
-            if isinstance(due.step, ShellStep) and due.step.reboot:
-                remote = tools.reboot()
+    for plan in planned:
+        step, began = plan.step, time.monotonic()
+        status = Status.FAILED
+        try:
+            with op.step(f"provision:{step.name}", f"Provisioning {step.name}") as visible:
+                if isinstance(step, ShellStep):
+                    run_shell(step, remote, tools, masker=masker, visible=visible)
+                    if step.reboot:
+                        remote = _reboot(step, remote, tools, op)
+                else:
+                    run_file(step, remote, tools, visible=visible)
+                visible.outcome = plan.reason.value
+            status = Status.OK
+        finally:
             seconds = time.monotonic() - began
-            memory.record(name, fingerprint=due.fingerprint, status=DONE, seconds=seconds)
-            shown.outcome = f"{due.reason}, done in {format_duration(seconds)}"
-        outcomes.append(StepOutcome(name=name, status=DONE, seconds=seconds, attempts=attempts))
+            memory.record(step.name, plan.fingerprint, status, seconds=round(seconds, 3))
+        outcomes.append(
+            StepOutcome(name=step.name, status=status, reason=plan.reason, seconds=seconds)
+        )
     return tuple(outcomes)
 
 
-def _run(step: Step, remote: Remote, tools: Tools, mask: Mask, shown: ShownStep, *, op: Op) -> int:
-    """How many attempts it took."""
-    if isinstance(step, FileStep):
-        place(step, remote, tools, op=op)
-        return 1
-    pause_s = _FIRST_PAUSE_S
-    for attempt in range(1, step.retries + 2):
-        try:
-            _attempt(step, remote, tools, mask, shown, op=op)
-        except ProvisionError as error:
-            if attempt > step.retries:
-                raise
-            op.note(f"{error.message.splitlines()[0]}; trying again in {pause_s:.0f} s")
-            op.cancel.sleep(pause_s)
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-        else:
-            return attempt
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _attempt(
-    step: ShellStep, remote: Remote, tools: Tools, mask: Mask, shown: ShownStep, *, op: Op
-) -> None:
-    tail: deque[str] = deque(maxlen=_TAIL_LINES)
-
-    def show(line: bytes) -> None:
-        if step.sensitive:
-            return
-        text = mask(printable(line))
-        tail.append(text)
-        shown.output(text)
-
-    stdout, stderr = Lines(show), Lines(show)
-    try:
-        result = run_script(step, remote, tools, on_stdout=stdout, on_stderr=stderr, op=op)
-    except CommandTimeout as error:
-        stdout.end()
-        stderr.end()
+def _reboot(step: ShellStep, remote: Remote, tools: Tools, op: Op) -> Remote:
+    """Reboot, and prove that it happened. Raises ProvisionError and what rebooting raises."""
+    before = _boot_id(remote, op)
+    fresh = tools.reboot()
+    after = _boot_id(fresh, op)
+    if before and before == after:
         raise ProvisionError(
-            f"step {step.name} took longer than its timeout of {format_duration(step.timeout_s or 0)} "
-            f"and was ended{_said(step, tail)}",
-            hint="Give it a longer `timeout`, or look at what it waits for with `vx ssh`.",
-        ) from error
-    stdout.end()
-    stderr.end()
-    if result.exit_status != 0:
-        raise ProvisionError(
-            f"step {step.name} failed with exit status {result.exit_status}{_said(step, tail)}",
-            hint=_hint(step, tail),
+            f"step {step.name}: the guest was told to reboot and did not",
+            hint="See `vx logs`; `vx reload` restarts the machine from outside.",
         )
+    return fresh
 
 
-def _said(step: ShellStep, tail: deque[str]) -> str:
-    if step.sensitive:
-        return " (its output is hidden: the step is sensitive)"
-    return "".join(f"\n    {line}" for line in tail)
-
-
-def _hint(step: ShellStep, tail: deque[str]) -> str:
-    if step.sudo and any(line.startswith("sudo:") for line in tail):
-        return (
-            "The guest's user may not use sudo without a password; set sudo = false for this step."
-        )
-    return f"Mend it, then run `vx provision --only {step.name}`."
-
-
-class Lines:
-    """Cuts a stream of chunks into lines; an endless line comes in pieces."""
-
-    def __init__(self, emit: Callable[[bytes], None]) -> None:
-        self._emit = emit
-        self._rest = b""
-
-    def __call__(self, chunk: bytes) -> None:
-        *lines, rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
-            self._emit_cut(line)
-        while len(rest) > _LINE_MAX_BYTES:
-            self._emit(rest[:_LINE_MAX_BYTES])
-            rest = rest[_LINE_MAX_BYTES:]
-        self._rest = rest
-
-    def end(self) -> None:
-        if self._rest:
-            self._emit(self._rest)
-        self._rest = b""
-
-    def _emit_cut(self, line: bytes) -> None:
-        for start in range(0, max(1, len(line)), _LINE_MAX_BYTES):
-            self._emit(line[start : start + _LINE_MAX_BYTES])
+def _boot_id(remote: Remote, op: Op) -> bytes:
+    """Empty where the guest has no such thing."""
+    return remote.exec(_BOOT_ID, timeout_s=_LOOK_S, group=False, op=op).stdout.strip()

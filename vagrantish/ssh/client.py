@@ -14,6 +14,7 @@ import paramiko
 
 from vagrantish.errors import CommandTimeout, SSHError, VxError
 from vagrantish.events import Cancel
+from vagrantish.files import host_errors
 from vagrantish.formats.guesttext import printable
 from vagrantish.model import ExecResult
 from vagrantish.ssh import download, upload
@@ -301,7 +302,8 @@ class Client:
                 sftp = paramiko.SFTPClient.from_transport(self._transport)
                 assert sftp is not None
                 try:
-                    way(download.Guest(sftp), remote, local, step)
+                    with host_errors(f"write {local}"):
+                        way(download.Guest(sftp), remote, local, step)
                 finally:
                     sftp.close()
 

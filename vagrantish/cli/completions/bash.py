@@ -98,10 +98,12 @@ _vx() {
     fi
     [[ $kind == files || $kind == dirs ]] && compopt -o filenames 2>/dev/null
 
-    # bash replaces only what follows the last break: leave out what stands before it.
+    # bash replaces only what follows the last break, and a break that is an @ with it:
+    # leave out what stands before that.
     piece=${COMP_WORDS[COMP_CWORD]}
-    [[ $piece == [=@:] ]] && piece=
+    [[ $piece == [=:] ]] && piece=
     rest=${rest%"$piece"}
+    rest=${rest%@}
     while IFS= read -r piece; do
         piece=$lead$piece
         COMPREPLY+=("${piece#"$rest"}")

@@ -1,0 +1,34 @@
+# Each target does its own set-up on a fresh Debian or Ubuntu: see scripts/bootstrap.sh.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+
+PYTEST := .venv/bin/pytest
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' Makefile
+
+demo: ## boot a real machine, provision it, log in, halt it, remove it (examples/hello)
+	@scripts/bootstrap.sh demo
+	@scripts/demo.sh
+
+# Guests are emulated, a core each, so the tests that boot one run apart and two at a time.
+test: check ## all checks and all tests, those with real guests too
+	@scripts/bootstrap.sh test
+	$(PYTEST) -q -n logical --maxprocesses 8 --dist loadgroup -m "not vm"
+	$(PYTEST) -q -n 2 --dist loadgroup -m vm
+
+check: ## linters, types and formatting
+	@scripts/bootstrap.sh check
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck scripts/*.sh .ci/run; fi
+
+bench: ## how fast vx is, beside the same guest started by hand
+	@scripts/bootstrap.sh bench
+	.venv/bin/python scripts/bench.py
+
+clean: ## remove all that the other targets made
+	@scripts/demo.sh --remove
+	rm -rf .venv .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

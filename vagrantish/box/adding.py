@@ -1,0 +1,116 @@
+"""Turns a folder or archive into a box whose files lie checked in a staging folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vagrantish.box import boxfile, checks, definition
+from vagrantish.box.ingest import take
+from vagrantish.box.source import open_source
+from vagrantish.errors import BoxError
+from vagrantish.files import host_errors
+from vagrantish.model import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from vagrantish.box.definition import Definition
+    from vagrantish.box.ingest import Staged
+    from vagrantish.box.source import Source
+    from vagrantish.events import Op, Step
+    from vagrantish.model import Artifact, ArtifactKind
+    from vagrantish.paths import VxHome
+
+
+def from_source(
+    source: Path,
+    folder: Path,
+    home: VxHome,
+    *,
+    name: str | None,
+    version: str | None,
+    origin: str,
+    op: Op,
+) -> tuple[Box, tuple[Staged, ...]]:
+    """Read the box at ``source`` into the staging ``folder``.
+
+    The box names its artifacts where the store will keep them. Raises BoxError, DigestMismatch,
+    HostError.
+    """
+    with (
+        op.step("box:add", f"Adding the box {origin or source}") as step,
+        open_source(source, op=op) as opened,
+    ):
+        names, text = opened.scan()
+        meant = definition.parse(
+            _decoded(text, str(source)), source=str(source), name=name, version=version
+        )
+        missing = sorted(set(meant.files.values()) - names)
+        if missing:
+            raise BoxError(
+                f"{source} lacks {', '.join(missing)}, which its {definition.FILE_NAME} names",
+                hint=f"Put the file in, or correct {definition.FILE_NAME}.",
+            )
+        staged = _stage(opened, meant, folder, str(source), step)
+        box = _box(meant, boxfile.artifacts_of(staged, home), origin=origin or str(source))
+        step.outcome = f"added {box.label}"
+    return box, staged
+
+
+def _decoded(data: bytes | None, label: str) -> str:
+    if data is None:
+        raise BoxError(
+            f"{label} holds no {definition.FILE_NAME}",
+            hint="docs/boxes.md shows what a box needs.",
+        )
+    if len(data) > definition.SIZE_MAX:
+        raise BoxError(
+            f"{definition.FILE_NAME} of {label} is bigger than {definition.SIZE_MAX >> 10} KiB"
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise BoxError(f"{definition.FILE_NAME} of {label} is not UTF-8 text") from error
+
+
+def _stage(
+    opened: Source, meant: Definition, folder: Path, label: str, step: Step
+) -> tuple[Staged, ...]:
+    kinds = {file: kind for kind, file in meant.files.items()}
+    staged: list[Staged] = []
+    for file, size, content in opened.members(frozenset(kinds)):
+        kind = kinds[file]
+        item = take(
+            kind,
+            content,
+            folder / kind,
+            label=f"{file} of {label}",
+            size_bytes=size,
+            expected=meant.digests.get(kind),
+            step=step,
+        )
+        with host_errors(f"read {item.path}"):
+            checks.check_artifact(
+                kind, item.path, label=f"{file} of {label}", cmdline=meant.cmdline, op=step.op
+            )
+        staged.append(item)
+    return tuple(staged)
+
+
+def _box(meant: Definition, artifacts: Mapping[ArtifactKind, Artifact], *, origin: str) -> Box:
+    return Box(
+        name=meant.name,
+        version=meant.version,
+        arch=meant.arch,
+        artifacts=artifacts,
+        cmdline=meant.cmdline,
+        user=meant.user,
+        seed=meant.seed,
+        root=meant.root,
+        console=meant.console,
+        cpu_level=meant.cpu_level,
+        origin=origin,
+        description=meant.description,
+        defaults=meant.defaults,
+    )

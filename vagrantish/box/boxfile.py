@@ -1,0 +1,116 @@
+"""box.json: what the store knows of a box, written once it is complete."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from vagrantish.box import reference
+from vagrantish.errors import BoxError
+from vagrantish.model import Artifact, ArtifactKind, Box, RootKind, SeedKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from vagrantish.box.ingest import Staged
+    from vagrantish.model import Digest
+    from vagrantish.paths import VxHome
+
+FILE_NAME = "box.json"
+_SCHEMA = 1
+
+
+def artifact_path(home: VxHome, digest: Digest) -> Path:
+    return home.artifacts / digest.algorithm / digest.hex
+
+
+def artifacts_of(staged: Iterable[Staged], home: VxHome) -> dict[ArtifactKind, Artifact]:
+    """What staged files will be once the store keeps them."""
+    return {
+        item.kind: Artifact(
+            kind=item.kind,
+            digest=item.digest,
+            size_bytes=item.size_bytes,
+            path=artifact_path(home, item.digest),
+        )
+        for item in staged
+    }
+
+
+def encode(box: Box, *, added_at: float) -> bytes:
+    """``added_at`` is in seconds since 1970: the newest box of a name is the one added last."""
+    table = {
+        "schema": _SCHEMA,
+        "name": box.name,
+        "version": box.version,
+        "arch": box.arch,
+        "description": box.description,
+        "artifacts": {
+            str(kind): {"digest": str(artifact.digest), "size": artifact.size_bytes}
+            for kind, artifact in sorted(box.artifacts.items())
+        },
+        "cmdline": box.cmdline,
+        "user": box.user,
+        "seed": str(box.seed),
+        "root": str(box.root),
+        "console": box.console,
+        "cpu_level": box.cpu_level,
+        "origin": box.origin,
+        "defaults": box.defaults,
+        "added_at": added_at,
+    }
+    return json.dumps(table, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def read(path: Path, home: VxHome) -> tuple[Box, float] | None:
+    """The box whose record is at ``path`` and when it was added; None when there is none.
+
+    Raises BoxError when the record is damaged.
+    """
+    try:
+        text = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise BoxError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        table = json.loads(text)
+        return _decode(table, home), float(table["added_at"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        version, arch = path.parent.parent.name, path.parent.name
+        name = path.parent.parent.parent.name
+        raise BoxError(
+            f"the store's record of {name}@{version} ({arch}) is damaged: {path}",
+            hint=f"`vx box remove {name}@{version}`, then add or build it again.",
+        ) from error
+
+
+def _decode(table: dict[str, Any], home: VxHome) -> Box:
+    if table["schema"] != _SCHEMA:
+        raise ValueError(table["schema"])
+    artifacts = {}
+    for word, entry in table["artifacts"].items():
+        kind = ArtifactKind(word)
+        digest = reference.parse_digest(entry["digest"])
+        artifacts[kind] = Artifact(
+            kind=kind,
+            digest=digest,
+            size_bytes=int(entry["size"]),
+            path=artifact_path(home, digest),
+        )
+    return Box(
+        name=table["name"],
+        version=table["version"],
+        arch=table["arch"],
+        artifacts=artifacts,
+        cmdline=table["cmdline"],
+        user=table["user"],
+        seed=SeedKind(table["seed"]),
+        root=RootKind(table["root"]),
+        console=table["console"],
+        cpu_level=table["cpu_level"],
+        origin=table["origin"],
+        description=table["description"],
+        defaults=dict(table["defaults"]),
+    )

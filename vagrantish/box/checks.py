@@ -1,0 +1,103 @@
+"""Is this file the kernel, initrd or disk it is said to be? Asked before anything boots it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vagrantish.errors import BoxError
+from vagrantish.formats import bzimage, initrd, qcow2, sniff
+from vagrantish.model import ArtifactKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vagrantish.events import Op
+
+_KERNEL_HEAD = 64 << 10  # the setup part, which also holds the kernel's version text
+_SIZE_MAX = {
+    ArtifactKind.KERNEL: 1 << 30,
+    ArtifactKind.INITRD: 4 << 30,
+    ArtifactKind.DISK: 16 << 40,
+}
+
+
+def size_limit(kind: ArtifactKind) -> int:
+    """Bytes no honest file of that kind exceeds."""
+    return _SIZE_MAX[kind]
+
+
+def check_artifact(kind: ArtifactKind, path: Path, *, label: str, cmdline: str, op: Op) -> None:
+    """Read as much of the file as it takes to know. ``label`` names it for people.
+
+    Raises BoxError, and OSError when it cannot be read.
+    """
+    size = path.stat().st_size
+    if size > size_limit(kind):
+        raise BoxError(f"{label} is too big for a {kind}: {size} bytes")
+    if kind is ArtifactKind.KERNEL:
+        _check_kernel(path, size, label, cmdline)
+    elif kind is ArtifactKind.INITRD:
+        _check_initrd(path, label, op)
+    else:
+        _check_disk(path, size, label)
+
+
+def disk_format(path: Path) -> str:
+    """``"qcow2"`` or ``"raw"``. Raises OSError."""
+    with path.open("rb") as file:
+        return "qcow2" if file.read(4) == qcow2.MAGIC else "raw"
+
+
+def _check_kernel(path: Path, size: int, label: str, cmdline: str) -> None:
+    with path.open("rb") as file:
+        head = file.read(_KERNEL_HEAD)
+    try:
+        kernel = bzimage.parse(head, size)
+    except bzimage.KernelError as error:
+        raise BoxError(
+            f"{label} is no kernel vx can boot: {error}",
+            hint="Give the distribution's vmlinuz (a bzImage) as it is.",
+        ) from error
+    if len(cmdline.encode()) > kernel.cmdline_max:
+        raise BoxError(
+            f"the command line for {label} has {len(cmdline.encode())} bytes, "
+            f"and that kernel takes {kernel.cmdline_max}",
+            hint="Shorten `cmdline`.",
+        )
+
+
+def _check_initrd(path: Path, label: str, op: Op) -> None:
+    with path.open("rb") as file:
+        try:
+            initrd.check(file, alive=op.cancel.check)
+        except initrd.InitrdError as error:
+            raise BoxError(
+                f"{label} is no initrd the kernel could unpack: {error}",
+                hint="Copy or download it again.",
+            ) from error
+
+
+def _check_disk(path: Path, size: int, label: str) -> None:
+    with path.open("rb") as file:
+        head = file.read(sniff.HEAD_BYTES)
+    if head.startswith(qcow2.MAGIC):
+        try:
+            qcow2.check_standalone(head)
+        except qcow2.Qcow2Error as error:
+            raise BoxError(
+                f"{label} is no disk vx can use: {error}",
+                hint="`qemu-img convert -O qcow2 OLD NEW` makes an image that stands by itself.",
+            ) from error
+        return
+    if size == 0 or size % 512:
+        raise BoxError(
+            f"{label} is no disk vx can use: it is {sniff.describe(head)}, and a raw disk is a "
+            "whole number of 512-byte sectors",
+            hint="Give a raw or qcow2 disk image.",
+        )
+    what = sniff.describe(head)
+    if what.endswith("disk image") or what in ("a gzip file", "an xz file", "a zstd file"):
+        raise BoxError(
+            f"{label} is no disk vx can use: it is {what}",
+            hint="Unpack it, or convert it with `qemu-img convert -O qcow2 OLD NEW`.",
+        )

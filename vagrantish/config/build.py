@@ -1,0 +1,71 @@
+"""From one machine's settings, found to be right, to the value the rest of vx works with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vagrantish.config.steps import step_of
+from vagrantish.model import BootConfig, Forward, MachineConfig, QemuOptions, SSHConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vagrantish.config.names import MachineName
+    from vagrantish.config.paths import ProjectFiles
+    from vagrantish.config.resolve import Branch
+    from vagrantish.model import BoxParts, BoxRef
+
+
+def machine_config(
+    machine: MachineName,
+    settings: Branch,
+    *,
+    box: BoxRef | BoxParts,
+    steps: Sequence[tuple[str, Branch]],
+    needs: tuple[str, ...],
+    files: ProjectFiles,
+    context: Mapping[str, Any],
+) -> MachineConfig:
+    boot, ssh, qemu = (settings.branches[name] for name in ("boot", "ssh", "qemu"))
+    return MachineConfig(
+        name=machine.name,
+        index=machine.index,
+        box=box,
+        providers=settings["provider"],
+        cpus=settings["cpus"],
+        memory_bytes=settings["memory"],
+        disk_bytes=settings["disk"],
+        hostname=settings["hostname"],
+        message=settings["message"],
+        boot=BootConfig(cmdline=boot["cmdline"], timeout_s=boot["timeout"], stall_s=boot["stall"]),
+        halt_timeout_s=settings.branches["halt"]["timeout"],
+        ssh=SSHConfig(
+            user=ssh["user"],
+            port=ssh["port"],
+            forward_agent=ssh["forward_agent"],
+            extra_keys=ssh["extra_keys"],
+            connect_timeout_s=ssh["connect_timeout"],
+        ),
+        forwards=tuple(
+            Forward(
+                guest=forward["guest"],
+                host=forward["host"],
+                host_ip=forward["host_ip"],
+                proto=forward["proto"],
+                auto=forward["auto"],
+            )
+            for forward in settings.lists["forward"]
+        ),
+        steps=tuple(step_of(name, entry, files) for name, entry in steps),
+        qemu=QemuOptions(
+            binary=qemu["binary"],
+            accel=qemu["accel"],
+            cpu=qemu["cpu"],
+            machine=qemu["machine"],
+            extra_args=qemu["extra_args"],
+        ),
+        primary=machine.primary,
+        autostart=machine.autostart,
+        needs=needs,
+        context=context,
+    )
