@@ -224,6 +224,7 @@ def test_a_moved_project_finds_its_machine_and_a_copy_does_not(vx: Vx) -> None:
 
     answer = json.loads(vx.run("status", "--json", cwd=moved).stdout)
     assert [m["state"] for m in answer["machines"]] == ["running"]
+    vx.run("up", cwd=moved)
     subprocess.run(["cp", "-a", moved, vx.folder], check=True)
     copied = json.loads(vx.run("status", "--json", cwd=vx.folder).stdout)
     assert [m["state"] for m in copied["machines"]] == ["not created"]

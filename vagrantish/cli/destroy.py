@@ -35,5 +35,6 @@ def run(args: argparse.Namespace, app: App) -> int:
         app.answer_json("destroy", {"machines": machines})
         return 0
     for result in results:
-        app.say(f"{result.machine}: {'destroyed' if result.existed else 'not created'}")
+        if not result.existed:
+            app.say(f"{result.machine}: not created")
     return 0

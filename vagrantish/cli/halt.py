@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 EXAMPLES = ("vx halt", "vx halt web --force")
 
 
+_UNSAID = ("not created", "was not running")  # of the others, progress has told
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: every machine")
     parser.add_argument("-F", "--force", action="store_true", help="cut the power at once")
@@ -24,7 +27,8 @@ def run(args: argparse.Namespace, app: App) -> int:
         app.answer_json("halt", {"machines": machines})
         return 0
     for name, outcome in results:
-        app.say(f"{name}: {outcome}")
+        if outcome in _UNSAID:
+            app.say(f"{name}: {outcome}")
     return 0
 
 
