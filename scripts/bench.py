@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vagrantish import proc
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -34,6 +36,7 @@ READY_LINE = b"vx: ready ssh"  # on the console, when the guest's sshd listens
 READY_STAGE = "sshd"  # in vx's events, when it has seen that line
 KNOCK_EVERY_S = 0.1
 GIVE_UP_S = 120.0
+SETTLE_S = 2.0  # a guest that has just come up is busy for a moment, and slower to go down
 STARTS = 20  # of a short command
 
 
@@ -193,9 +196,10 @@ class Bench:
             self.start_by_hand(port)
             knock(self.ssh(port))
         pid = int((self.parts / "vm.pid").read_text())
+        time.sleep(SETTLE_S)
         with timed(power_off):
             press_power_button(self.parts / "qmp.sock")
-            while os.path.exists(f"/proc/{pid}"):
+            while proc.identify(pid):
                 time.sleep(0.005)
 
     def end_by_hand(self) -> None:
@@ -304,7 +308,7 @@ def measure(bench: Bench, repetitions: int) -> list[Row]:
     bench.take_parts()
     bench.vx("destroy", "--yes")
     for number in range(1, repetitions + 1):
-        print(f"\r{number}/{repetitions}", end="", file=sys.stderr, flush=True)
+        print(f"Repetition {number} of {repetitions}", file=sys.stderr)
         bench.by_hand(hand_up, hand_off)
         bench.up(vx_up, vx_spawn, notice)
         bench.take_parts()
@@ -320,10 +324,10 @@ def measure(bench: Bench, repetitions: int) -> list[Row]:
                 [(bare, python), (version, quiet(VX, "--version")), (status, quiet(VX, "status"))],
                 times=STARTS,
             )
+        time.sleep(SETTLE_S)
         with timed(vx_off):
             bench.vx("halt")
         bench.vx("destroy", "--yes")
-    print("\r", end="", file=sys.stderr)
     return [
         Row("start to first command over ssh", hand_up, vx_up, plus_s=0.5),
         Row("  the same, from QEMU's own start", hand_up, vx_spawn, plus_s=0.5),
@@ -369,7 +373,7 @@ def main() -> int:
     qemu = subprocess.run([bench.words[0], "--version"], check=True, capture_output=True, text=True)
     accel = bench.words[bench.words.index("-accel") + 1]
     print(
-        f"{version}, Python {platform.python_version()}, {qemu.stdout.splitlines()[0]} ({accel}), "
+        f"\n{version}, Python {platform.python_version()}, {qemu.stdout.splitlines()[0]} ({accel}), "
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs\n"
         f"{repetitions} repetitions in turns; median (least to most)\n"
     )

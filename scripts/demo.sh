@@ -40,6 +40,7 @@ fi
 
 finish() {
     status=$?
+    set +e # nobody may be there any more to read the next line
     trap '' INT TERM HUP
     trap - EXIT
     [ "$status" -eq 0 ] || echo "Removing the demo's machine" >&2
@@ -61,7 +62,7 @@ page=http://127.0.0.1:$(vx port --guest 80)/
 if command -v curl >/dev/null; then
     run curl --silent --show-error "$page"
 else
-    run python -c "import urllib.request as r; print(r.urlopen('$page').read().decode())"
+    run python -c "import urllib.request as r; print(r.urlopen(\"$page\").read().decode())"
 fi
 run vx up
 run vx halt

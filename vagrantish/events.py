@@ -111,6 +111,7 @@ class Op:
     reporter: Reporter
     cancel: Cancel
     machine: str = ""
+    offline: bool = False  # the user wants no network used
 
     def on(self, machine: str) -> Op:
         return replace(self, machine=machine)

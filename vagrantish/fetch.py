@@ -50,6 +50,11 @@ def fetch(
     Raises FetchError (also beyond ``max_bytes``), DigestMismatch, HostError, Cancelled.
     """
     shown = _shown(url)
+    if op.offline:
+        raise FetchError(
+            f"{shown} is not here yet, and vx is offline",
+            hint="Run the same command once without --offline (VX_OFFLINE).",
+        )
     if urlsplit(url).scheme not in ("http", "https"):
         raise FetchError(f"cannot fetch {shown}: only http and https are known")
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from bisect import bisect_left
 
 import tomli
 
@@ -26,13 +27,14 @@ INDEX_DEPTH = 12
 class Document:
     """A parsed file. ``name`` is what problems call it: ``Xhyvefile``."""
 
-    __slots__ = ("_positions", "_text", "name", "table")
+    __slots__ = ("_line_ends", "_positions", "_text", "name", "table")
 
     def __init__(self, name: str, text: str, table: dict[str, Any]) -> None:
         self.name = name
         self.table = table
         self._text = text
         self._positions: dict[KeyPath, int] | None = None
+        self._line_ends: list[int] | None = None
 
     def offset(self, path: KeyPath) -> int:
         """Where in the text the key at ``path`` stands, or the nearest thing around it."""
@@ -44,7 +46,9 @@ class Document:
 
     def line(self, path: KeyPath) -> int:
         """The line, from 1, of the key at ``path``; ``("forward", 0)`` is the first ``[[forward]]``."""
-        return self._text.count("\n", 0, self.offset(path)) + 1
+        if self._line_ends is None:
+            self._line_ends = [at for at, char in enumerate(self._text) if char == "\n"]
+        return bisect_left(self._line_ends, self.offset(path)) + 1
 
     def where(self, path: KeyPath) -> str:
         return f"{self.name}:{self.line(path)}"

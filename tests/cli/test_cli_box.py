@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import platform
-import struct
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fakes.tinybox import ARCH, box_folder
 from vagrantish.machine.record import Record
 from vagrantish.machine.store import MachineStore
 from vagrantish.paths import VxHome
@@ -16,35 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.conftest import Cli
-
-ARCH = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
-
-
-def kernel() -> bytes:
-    """The least that passes for a bzImage: its header (Documentation/arch/x86/boot.rst)."""
-    head = bytearray(0x400)
-    head[0x1F1] = 1
-    struct.pack_into("<I", head, 0x1F4, 32)
-    struct.pack_into("<H", head, 0x1FE, 0xAA55)
-    head[0x202:0x206] = b"HdrS"
-    struct.pack_into("<H", head, 0x206, 0x020F)
-    head[0x211] = 1
-    struct.pack_into("<IB", head, 0x230, 1 << 21, 1)
-    struct.pack_into("<I", head, 0x238, 2047)
-    struct.pack_into("<QI", head, 0x258, 1 << 24, 1 << 24)
-    return bytes(head) + bytes(512)
-
-
-def box_folder(parent: Path, *, version: str = "1", name: str = "tiny") -> Path:
-    folder = parent / f"{name}-{version}"
-    folder.mkdir()
-    (folder / "vmlinuz").write_bytes(kernel() + version.encode())
-    (folder / "box.toml").write_text(
-        f'name = "{name}"\nversion = "{version}"\narch = "{ARCH}"\nkernel = "vmlinuz"\n'
-        'description = "A box\\nfor \\u001b[31mtests"\nuser = "vx"\n'.replace("\\u001b[31m", ""),
-        encoding="utf-8",
-    )
-    return folder
 
 
 def machine_of(cli: Cli, label: str, digests: dict[str, str]) -> None:

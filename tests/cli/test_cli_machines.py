@@ -186,3 +186,9 @@ def test_a_question_is_answered_at_a_terminal(
     os.close(master)
     assert answer is meant
     assert capsys.readouterr() == ("", "Remove it? [y/N] ")
+
+
+@pytest.mark.parametrize(("words", "env"), [(["--offline"], {}), ([], {"VX_OFFLINE": "yes"})])
+def test_offline_is_known_to_all_that_works(words: list[str], env: dict[str, str]) -> None:
+    assert app_of(*words, **env).op.on("web").offline is True
+    assert app_of().op.offline is False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import shlex
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ import pytest
 
 from vagrantish.cli.commands import COMMANDS, load, subcommands
 from vagrantish.cli.invocation import parse, parser_of, sub_parser
-from vagrantish.cli.options import Options
+from vagrantish.cli.options import Options, wants_color
 from vagrantish.errors import UsageError
 
 if TYPE_CHECKING:
@@ -186,6 +188,48 @@ def test_empty_variables_are_as_good_as_none() -> None:
 
     assert (options.jobs, options.offline, options.log_level) == (None, False, None)
     assert options.provider is None
+
+
+@pytest.mark.parametrize(
+    ("color", "env", "terminal", "wanted"),
+    [
+        ("auto", {}, True, True),
+        ("auto", {}, False, False),
+        ("auto", {"TERM": "dumb"}, True, False),
+        ("auto", {"NO_COLOR": "1"}, True, False),
+        ("auto", {"NO_COLOR": ""}, True, True),
+        ("auto", {"FORCE_COLOR": "1"}, False, True),
+        ("auto", {"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False),
+        ("always", {"NO_COLOR": "1"}, False, True),
+        ("never", {"FORCE_COLOR": "1"}, True, False),
+    ],
+)
+def test_colour_is_for_terminals_unless_somebody_says_otherwise(
+    color: str, env: dict[str, str], terminal: bool, wanted: bool
+) -> None:
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    assert wants_color(color, Stream(), env) is wanted
+
+
+@pytest.mark.parametrize(
+    "line", ["--color always frob", "--color=always frob", "frob --color=always"]
+)
+def test_even_a_wrong_command_line_is_told_in_colour_where_asked(cli: Cli, line: str) -> None:
+    assert cli(*line.split()).err.startswith("\x1b[1;31mvx: error:\x1b[0m unknown command frob")
+
+
+def test_the_log_for_developers_is_on_stderr_and_ends_with_the_command(cli: Cli) -> None:
+    told = cli("-vv", "status")
+
+    assert "vagrantish [MainThread] vx" in told.err
+    assert "Traceback" in told.err
+    assert told.err.splitlines()[-2].startswith("vx: error: there is no Xhyvefile")
+    assert logging.getLogger().handlers == [
+        handler for handler in logging.getLogger().handlers if "pytest" in type(handler).__module__
+    ]
 
 
 def test_vx_alone_explains_itself_on_stderr(cli: Cli) -> None:

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pexpect
+import pexpect  # type: ignore[import-untyped]  # it comes without types
 import pytest
 
+from tests.fakes.tinybox import box_folder
 from vagrantish.cli.commands import COMMANDS
 from vagrantish.cli.completion import SHELLS
 from vagrantish.cli.completions.grammar import verbs
@@ -177,6 +178,7 @@ def test_zsh_completes(zsh: Zsh) -> None:
 
 
 def test_bash_completes_at_a_real_prompt(project: Vx) -> None:
+    project.run("box", "add", box_folder(project.folder))
     shell = pexpect.spawn(
         needs("bash"), ["--norc", "--noprofile", "-i"], cwd=str(project.folder),
         env=environment(project), encoding="utf-8", dimensions=(50, 200), timeout=30,

@@ -35,6 +35,7 @@ DOORWAYS = {
     "paramiko": {"ssh"},
     "psutil": {"proc", "provider"},
     "requests": {"fetch"},
+    "urllib3": {"fetch"},  # what requests is made of, and lets through
     "rich": {"cli"},
     "tomli": {"toml"},
 }

@@ -82,7 +82,7 @@ def _check_disk(path: Path, size: int, label: str) -> None:
         head = file.read(sniff.HEAD_BYTES)
     if head.startswith(qcow2.MAGIC):
         try:
-            qcow2.check_standalone(head)
+            qcow2.check_standalone(head, size)
         except qcow2.Qcow2Error as error:
             raise BoxError(
                 f"{label} is no disk vx can use: {error}",

@@ -90,7 +90,7 @@ class App:
         if self._op is None:
             from vagrantish.events import Op
 
-            self._op = Op(self.renderer, self.cancel)
+            self._op = Op(self.renderer, self.cancel, offline=self.options.offline)
         return self._op
 
     @property
@@ -148,7 +148,11 @@ class App:
         if self._renderer is not None:
             self._renderer.settle()
         output.write_remark(f"{question} [y/N] ")
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        try:
+            return sys.stdin.readline().strip().lower() in ("y", "yes")
+        except KeyboardInterrupt:
+            output.write_remark("\n")
+            raise
 
     # --- places ---------------------------------------------------------------------------
 

@@ -33,8 +33,8 @@ def run(args: argparse.Namespace, app: App) -> int:
     if len(names) == 1:
         app.answer(document(tables[names[0]]))
         return 0
-    shared = {"params": table.pop("params", {}) for table in tables.values()}  # the same for all
-    app.answer(document({**shared, "machines": tables}))
+    params = [table.pop("params") for table in tables.values()]  # the same for all
+    app.answer(document({"params": params[0], "machines": tables}))
     return 0
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import platform
 import sys
+
+from vagrantish import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +23,10 @@ def start(level: str) -> Callable[[], None]:
     before = root.level
     root.addHandler(handler)
     root.setLevel(level.upper())
+
+    logging.getLogger("vagrantish").info(
+        "vx %s, Python %s, %s", __version__, platform.python_version(), platform.platform()
+    )
 
     def stop() -> None:
         root.removeHandler(handler)

@@ -31,6 +31,13 @@ if TYPE_CHECKING:
         def close(self) -> None: ...
 
 
+EVENT_NAMES: dict[type[Event], str] = {
+    StepStarted: "step-started",
+    StepFinished: "step-finished",
+    Progress: "progress",
+    Output: "output",
+    Note: "note",
+}
 WORTH_SAYING_S = 0.1  # a step that took less says nothing of its time
 PLAIN_PROGRESS_S = 10.0
 JSON_PROGRESS_S = 0.1
@@ -160,7 +167,7 @@ class JsonLines(_Lines):
         if isinstance(event, Progress) and not self._is_due(event):
             return
         fields: dict[str, object] = {
-            "event": _EVENT_NAMES[type(event)],
+            "event": EVENT_NAMES[type(event)],
             "time": round(time.time(), 3),
         }
         fields.update(vars(event))
@@ -174,15 +181,6 @@ class JsonLines(_Lines):
             return False
         self._told_at[key] = now
         return True
-
-
-_EVENT_NAMES: dict[type[Event], str] = {
-    StepStarted: "step-started",
-    StepFinished: "step-finished",
-    Progress: "progress",
-    Output: "output",
-    Note: "note",
-}
 
 
 def _named(machine: str, text: str, *, mark: str = ":") -> str:

@@ -47,4 +47,4 @@ def run(args: argparse.Namespace, app: App) -> int:
     argv = ssh_argv(target, command=args.command, tty=args.tty or None, extra=extra)
     # Replacing this process leaves nothing of Python between the user's terminal and ssh:
     # window size, signals and the exit status are ssh's own business.
-    os.execv(find_ssh(), argv)
+    os.execv(find_ssh(), argv)  # noqa: S606 - an argument list, and no shell is wanted

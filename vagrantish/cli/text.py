@@ -15,7 +15,6 @@ _HARMLESS = {
     **dict.fromkeys(range(0x20)),
     **dict.fromkeys(range(0x7F, 0xA0)),
     **dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]),
-    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
     0x09: "    ",
     0x0A: "\n",
     0x2028: "\n",
@@ -40,6 +39,7 @@ def clean(text: str) -> str:
         return text
     if "\x1b" in text or "\x9b" in text:
         text = _without_sequences(text)
+    text = text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be written
     return text.replace("\r\n", "\n").translate(_HARMLESS)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vagrantish.config.keys import Key, Table, Tables, TextOr, Unbuilt
-from vagrantish.config.kinds import not_built
+from vagrantish.config.kinds import Word, not_built
 from vagrantish.config.layers import BOX, SET, USER, is_template
 from vagrantish.config.problems import quoted, shown
 from vagrantish.config.settings import MACHINE, MACHINE_ONLY, PROJECT_ONLY, STEP_TYPES
@@ -84,13 +84,13 @@ class _Check:
             self._tables(key.name, kind, value, at)
         elif isinstance(kind, TextOr) and isinstance(value, dict):
             if self._layer.kind == BOX:
-                self._add(at, f"a box cannot set `{key.name}`")
+                self._add(at, f"a box cannot set `{_dotted(at)}`")
             self._table(value, at, kind.table.keys)
         elif self._layer.kind == BOX and not key.box:
-            self._add(at, f"a box cannot set `{key.name}`")
+            self._add(at, f"a box cannot set `{_dotted(at)}`")
         elif self._layer.kind == BOX and isinstance(value, str) and is_template(value):
             # It would be rendered with this computer's environment variables at hand.
-            self._add(at, f"a box's `{key.name}` cannot be a template")
+            self._add(at, f"a box's `{_dotted(at)}` cannot be a template")
 
     def _tables(self, name: str, kind: Tables, value: Any, at: KeyPath) -> None:
         if self._layer.kind == BOX:
@@ -104,14 +104,24 @@ class _Check:
             self._add(at, f"`{name}` has {len(value)} entries, {kind.most} are allowed")
         else:
             for index, item in enumerate(value):
-                kind_of_step = step_type(item)
-                if name == "provision" and kind_of_step not in STEP_TYPES:
-                    # Its keys are those of a type to come, or of none.
-                    if isinstance(kind_of_step, str) and is_template(kind_of_step):
-                        self._add((*at, index, "type"), "`type` cannot be a template")
+                if name == "provision" and step_type(item) not in STEP_TYPES:
+                    # Its other keys are those of a type to come, or of none.
+                    self._step_type(kind.keys, step_type(item), (*at, index, "type"))
                     continue
                 self._table(item, (*at, index), kind.keys)
                 self._strangers(kind.keys, item, (*at, index))
+
+    def _step_type(self, keys: Sequence[Key], value: Any, path: KeyPath) -> None:
+        if isinstance(value, str) and is_template(value):
+            self._add(path, "`provision.type` cannot be a template: it decides on the other keys")
+            return
+
+        def complain(message: str, at: KeyPath = (), hint: str = "") -> None:
+            self._add((*path, *at), f"`provision.type` {message}", hint)
+
+        kind = next(key.kind for key in keys if key.name == "type")
+        assert isinstance(kind, Word)
+        kind.read(value, complain)
 
     def _strangers(self, keys: Sequence[Key], item: dict[str, Any], at: KeyPath) -> None:
         """Keys of another type of step."""
@@ -129,7 +139,11 @@ def step_type(item: dict[str, Any]) -> Any:
 
 
 def _of(path: KeyPath) -> str:
-    names = ".".join(str(part) for part in path if isinstance(part, str))
     if not path:
         return ""
+    names = _dotted(path)
     return f" in [[{names}]]" if isinstance(path[-1], int) else f" in [{names}]"
+
+
+def _dotted(path: KeyPath) -> str:
+    return ".".join(part for part in path if isinstance(part, str))

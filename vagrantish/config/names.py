@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from vagrantish.config.layers import BOX, SET, USER, is_template, project_of, read_layers
 from vagrantish.config.problems import Problems, Report, quoted, shown
 from vagrantish.config.requires import check_requires
@@ -11,7 +14,6 @@ from vagrantish.errors import RenderError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
     from typing import Any
 
     from vagrantish.config.layers import Layer
@@ -58,6 +60,7 @@ def machine_names(
 
     Raises ConfigError for what stands in the way of knowing them; `config.load` reports the rest.
     """
+    file = Path(os.path.abspath(file))
     layers = read_layers(file, home=home, sets=sets)
     check_requires(layers)
     problems = Problems()

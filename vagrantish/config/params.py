@@ -211,7 +211,7 @@ class Params(Mapping[str, Any]):
         if isinstance(value, str):
             return self._render(value)
         if isinstance(value, list):
-            return [self._rendered(item) for item in value if not isinstance(item, list)]
+            return [self._render(item) if isinstance(item, str) else item for item in value]
         return value
 
 

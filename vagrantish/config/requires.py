@@ -63,7 +63,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     for part in version.split("."):
         rest = part.lstrip("0123456789")
         digits = part[: len(part) - len(rest)]
-        if len(digits) > 9 or (rest and not (rest.isalnum() and (digits or numbers))):
+        if not part or len(digits) > 9 or (rest and not (rest.isalnum() and (digits or numbers))):
             return ()
         if digits:
             numbers.append(int(digits))

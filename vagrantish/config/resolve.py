@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vagrantish.config.check import step_type
 from vagrantish.config.keys import Key, Table, Tables, TextOr, Unbuilt
 from vagrantish.config.layers import BOX, Layer, is_template
+from vagrantish.config.settings import STEP_TYPES
 from vagrantish.errors import RenderError
 
 if TYPE_CHECKING:
@@ -113,11 +114,13 @@ class Resolver:
 
     def _entries(self, name: str, kind: Tables, sources: Sequence[Source]) -> Iterator[Branch]:
         for source in sources:
-            entries = source.table.get(name)
-            for index, item in enumerate(entries if isinstance(entries, list) else ()):
-                if isinstance(item, dict) and index < kind.most:
+            items = source.table.get(name)
+            if not isinstance(items, list) or len(items) > kind.most:
+                continue  # which check.py tells, as it does what is skipped below
+            for index, item in enumerate(items):
+                if isinstance(item, dict) and step_type(item) in STEP_TYPES:
                     path = (*source.path, name, index)
-                    keys = [key for key in kind.keys if not key.step or key.step == step_type(item)]
+                    keys = [key for key in kind.keys if key.step in ("", step_type(item))]
                     entry = Source(source.layer, path, item)
                     yield self.branch(keys, [entry], f"{name}.", Given(item, source.layer, path))
 
@@ -131,7 +134,10 @@ class Resolver:
             tables.insert(0, inner)
             having.pop()
         if not tables:
-            branch.leaves[key.name] = self._leaf(key, kind.text, having, "", secret=False)
+            texts = [source for source in having if not source.below(key.name)]
+            leaf = self._leaf(key, kind.text, texts, "", secret=False)
+            givens = tuple(self._given(source, key.name) for source in having)
+            branch.leaves[key.name] = replace(leaf, givens=givens)
             return
         last = tables[-1]
         given = Given(last.table, last.layer, last.path)

@@ -75,6 +75,8 @@ PROVISION = (
     Key("template", Flag(), "render it as a template first", default=False, step="file"),
 )  # fmt: skip
 
+# What a box may set is data for its own machine: nothing that names a program, a file, a key, a
+# port or an argument of this computer.
 MACHINE = (
     Key("box", TextOr(Text('a box such as "micro" or "ubuntu@24.04"', texts.box_ref), Table(BOX_PARTS)), "what is booted: `name[@version]`, or a table of its parts", shown_default="none: it must be given"),
     Key("provider", Many(Word(("auto", "qemu"), unbuilt=("xhyve",)), single=True), "hypervisor, or a list in order of preference", "auto"),
@@ -103,8 +105,8 @@ MACHINE = (
     Key("qemu", Table((
         Key("binary", FILLED_LINE, "the program", shown_default="qemu-system-… on PATH"),
         Key("accel", Word(("auto", "kvm", "hvf", "tcg")), "how the processor is virtualized", "auto"),
-        Key("cpu", FILLED_LINE, "processor model", shown_default="the best there is", box=True),
-        Key("machine", FILLED_LINE, "machine type", shown_default="what suits the box", box=True),
+        Key("cpu", FILLED_LINE, "processor model", shown_default="what the box needs and the host has"),
+        Key("machine", FILLED_LINE, "machine type", shown_default="q35"),
         Key("extra_args", Many(LINE), "more arguments", []),
     )), "only where QEMU is the provider"),
     *(Key(name, Unbuilt(), "not built yet") for name in ("share", "disks", "probe", "trigger", "cloud_init", "xhyve")),

@@ -23,8 +23,6 @@ def ordered_steps(
     """The steps with their names, in the order they run; what is wrong is reported."""
     named: dict[str, Branch] = {}
     for position, entry in enumerate(entries, start=1):
-        if entry["type"] is None:
-            continue
         name = entry["name"] or f"{entry['type']}-{position}"
         if name in named:
             message = f"there are two steps called {quoted(name)}"

@@ -51,6 +51,8 @@ def _dynamic_strings(data: bytes, wanted: int) -> Iterator[str]:
             if kind == _PT_LOAD:
                 loads.append((offset, address, size))
             elif kind == _PT_DYNAMIC:
+                if offset + size > len(data):
+                    raise ElfError("damaged ELF file")
                 tags = list(struct.iter_unpack("<qQ", data[offset : offset + size // 16 * 16]))
         strings = dict(tags).get(_DT_STRTAB)
         if strings is None:

@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from vagrantish.formats import cpio, sniff, unpack
+from vagrantish.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +26,16 @@ class InitrdError(ValueError):
     """Not an initrd the kernel could unpack whole; the text is fit for the user."""
 
 
-def check(file: BinaryIO, *, alive: Callable[[], None] = lambda: None) -> None:
+def check(
+    file: BinaryIO,
+    *,
+    unpacked_max: int = UNPACKED_MAX,
+    alive: Callable[[], None] = lambda: None,
+) -> None:
     """Read the initrd ``file`` to its end; it must be seekable and stand at its start.
 
-    ``alive`` is called often and may raise to stop. Memory is bounded. Raises InitrdError.
+    No compressed member may unpack to more than ``unpacked_max`` bytes. ``alive`` is called often
+    and may raise to stop. Memory is bounded. Raises InitrdError.
     """
     segments = 0
     while _skip_zeros(file):
@@ -36,7 +43,7 @@ def check(file: BinaryIO, *, alive: Callable[[], None] = lambda: None) -> None:
         head = file.read(sniff.HEAD_BYTES)
         file.seek(start)
         try:
-            _segment(file, head, start, alive)
+            _segment(file, head, start, unpacked_max, alive)
         except (cpio.CpioError, unpack.UnpackError) as error:
             raise InitrdError(_at(start, str(error))) from error
         segments += 1
@@ -44,7 +51,9 @@ def check(file: BinaryIO, *, alive: Callable[[], None] = lambda: None) -> None:
         raise InitrdError("it is empty")
 
 
-def _segment(file: BinaryIO, head: bytes, start: int, alive: Callable[[], None]) -> None:
+def _segment(
+    file: BinaryIO, head: bytes, start: int, unpacked_max: int, alive: Callable[[], None]
+) -> None:
     word = int.from_bytes(head[:4], "little")
     if head[:6] in cpio.MAGICS:
         if start % 4:
@@ -52,7 +61,7 @@ def _segment(file: BinaryIO, head: bytes, start: int, alive: Callable[[], None])
         for _ in cpio.walk(file):
             alive()
     elif unpack.is_compressed(head):
-        _compressed(_Counted(unpack.Unpacked(file), alive))
+        _compressed(_Counted(unpack.Unpacked(file), unpacked_max, alive))
     elif word == _ZSTD or word in _ZSTD_SKIPPABLE:
         _zstd_frame(file, alive)
     elif word == _LZ4_LEGACY:
@@ -82,8 +91,9 @@ def _compressed(stream: _Counted) -> None:
 class _Counted:
     """A stream that may give only so much, with a little push-back."""
 
-    def __init__(self, source: unpack.Unpacked, alive: Callable[[], None]) -> None:
+    def __init__(self, source: unpack.Unpacked, total_max: int, alive: Callable[[], None]) -> None:
         self._source = source
+        self._total_max = total_max
         self._alive = alive
         self._back = b""
         self._total = 0
@@ -95,8 +105,8 @@ class _Counted:
         self._alive()
         data = self._source.read(size)
         self._total += len(data)
-        if self._total > UNPACKED_MAX:
-            raise InitrdError(f"it unpacks to more than {UNPACKED_MAX >> 30} GiB")
+        if self._total > self._total_max:
+            raise InitrdError(f"it unpacks to more than {format_size(self._total_max)}")
         return data
 
     def push_back(self, data: bytes) -> None:

@@ -36,14 +36,15 @@ class Header:
     has_backing: bool
     encrypted: bool
     features: int  # the incompatible ones
+    tables_end: int  # where in the file the first table ends: it is cut short when that is missing
 
 
 def parse(head: bytes) -> Header:
     """The header of the image that starts with ``head``. Raises Qcow2Error."""
     if len(head) < 72 or not head.startswith(MAGIC):
         raise Qcow2Error("it is not a qcow2 image")
-    version, backing, name_length, cluster_bits, size, crypt, l1_size = struct.unpack_from(
-        ">IQIIQII", head, 4
+    version, backing, name_length, cluster_bits, size, crypt, l1_size, l1_offset = (
+        struct.unpack_from(">IQIIQIIQ", head, 4)
     )
     if version not in (2, 3):
         raise Qcow2Error(f"it is qcow2 version {version}, and 2 and 3 are known")
@@ -62,12 +63,15 @@ def parse(head: bytes) -> Header:
         has_backing=backing != 0 or name_length != 0,
         encrypted=crypt != 0,
         features=struct.unpack_from(">Q", head, 72)[0] if version == 3 else 0,
+        tables_end=l1_offset + l1_size * 8,
     )
 
 
-def check_standalone(head: bytes) -> Header:
-    """The header, if the image needs no other file and no key. Raises Qcow2Error."""
+def check_standalone(head: bytes, size_bytes: int) -> Header:
+    """The header, if the image of that size needs no other file and no key. Raises Qcow2Error."""
     header = parse(head)
+    if header.tables_end > size_bytes:
+        raise Qcow2Error(f"it is cut short: it has {size_bytes} bytes")
     if header.has_backing:
         raise Qcow2Error("it is only the changes to another image (it has a backing file)")
     if header.features & _EXTERNAL_DATA:

@@ -121,9 +121,13 @@ def tar_stream(
     total = 0
     for entry in entries:
         yield _header(entry)
-        if entry.data:
+        if entry.data is not None:
             yield entry.data + bytes(-len(entry.data) % _BLOCK)
-        if entry.data is not None or entry.source is None:
+            total += len(entry.data)
+            if sent is not None:
+                sent(total)
+            continue
+        if entry.source is None:
             continue
         with host_errors(f"read {entry.source}"), entry.source.open("rb") as file:
             left = entry.size_bytes

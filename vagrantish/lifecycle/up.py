@@ -62,16 +62,10 @@ def up(
 ) -> tuple[UpResult, ...]:
     """Bring machines up, several at once. Raises what ``parallel.each`` raises."""
     provisioning.check_only(machines, options.only)
-    boxes = {
-        machine.name: resolve_box(services, machine.box, op=op)
-        for machine in machines
-        if not _is_up(services, project, machine)
-    }
-    hypervisors = {
-        machine.name: probe(services, machine, op=op)
-        for machine in machines
-        if machine.name in boxes
-    }
+    down = [machine for machine in machines if not _is_up(services, project, machine)]
+    # A missing hypervisor is told before minutes go into a box, and both before any machine starts.
+    hypervisors = {machine.name: probe(services, machine, op=op) for machine in down}
+    boxes = {machine.name: resolve_box(services, machine.box, op=op) for machine in down}
 
     def one(machine: MachineConfig, op: Op) -> UpResult:
         with services.machines.lock(project.root, machine.name, op=op):
@@ -115,8 +109,8 @@ def _up_one(
     record = view.record
     if record is None or view.process is None:
         # The lock was waited for, so another vx may have halted it since.
-        box = box or resolve_box(services, machine.box, op=op)
         hypervisor = hypervisor or probe(services, machine, op=op)
+        box = box or resolve_box(services, machine.box, op=op)
         outcome = CREATED if record is None else STARTED
         record, client = _boot(services, project, machine, box, record, hypervisor, op=op)
     elif view.state == look.BOOTING:

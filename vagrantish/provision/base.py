@@ -1,9 +1,8 @@
-"""What provisioning is given and what comes of it."""
+"""What a provisioner needs of the guest, and what becomes of a step."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -25,51 +24,37 @@ class Remote(Protocol):
         timeout_s: float | None = None,
         on_stdout: Callable[[bytes], object] | None = None,
         on_stderr: Callable[[bytes], object] | None = None,
-        group: bool = True,
         op: Op,
     ) -> ExecResult:
-        """Run a command of /bin/sh; any exit status is an answer.
+        """Run ``command`` in the guest's /bin/sh; any exit status is an answer, -1 is a signal.
 
-        Raises CommandTimeout, with all that the command started ended; SSHError; Cancelled.
+        Raises CommandTimeout after ``timeout_s`` with all that it started ended, SSHError,
+        Cancelled.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tools:
-    """What steps need of the rest of vx."""
-
-    fetch: Callable[[str, Digest], bytes]  # a script from a URL, checked
-    render: Callable[[str, Mapping[str, Any]], str]  # a template with names
-    reboot: Callable[[], Remote]  # reboots the guest; the way into it afterwards
-    context: Mapping[str, Any]  # the names that templates may use
-
-
-class Reason(StrEnum):
-    """Why a step is due."""
-
-    NEW = "new"
-    CHANGED = "changed"
-    FAILED_BEFORE = "failed before"
-    ALWAYS = "runs always"
-    NAMED = "named"  # run = "never", and asked for by name
-    FORCED = "forced"
-
-
-class Status(StrEnum):
-    OK = "ok"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, kw_only=True)
 class PlannedStep:
+    """A step that is due, and why."""
+
     step: Step
-    reason: Reason
+    reason: str  # "new", "changed", "always", "forced", "failed before"
     fingerprint: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepOutcome:
     name: str
-    status: Status
-    reason: Reason
+    status: str  # "done"; a failed step raises
     seconds: float
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What steps need from elsewhere in vx; lifecycle provides it."""
+
+    fetch: Callable[[str, Digest], bytes]  # a script by URL. Raises FetchError, DigestMismatch
+    render: Callable[[str, Mapping[str, Any]], str]  # a file's template. Raises ConfigError
+    reboot: Callable[[], Remote]  # reboots the guest, proves it, answers the new way in
+    context: Mapping[str, Any] = field(default_factory=dict)  # names templates may use

@@ -38,11 +38,11 @@ def _of_shell(step: ShellStep) -> str:
 
 def _of_file(step: FileStep, tools: Tools) -> str:
     fields = _fields(step, _FILE_IRRELEVANT)
-    if step.template:
-        fields["content"] = sha256(source.rendered(step, tools)).hexdigest()
+    if step.destination.endswith("/"):
+        fields["name"] = step.source.name
     fields["entries"] = [
         (entry.name, entry.kind, entry.mode, entry.target, _content_of(entry, step))
-        for entry in source.entries(step)
+        for entry in source.entries(step, tools)
     ]
     return _hash(fields)
 
@@ -59,7 +59,9 @@ def _hash(fields: dict[str, Any]) -> str:
 
 def _content_of(entry: Entry, step: FileStep) -> str:
     """Of a template the rendered text counts, not what it is made from."""
-    if entry.source is None or step.template:
+    if entry.data is not None:
+        return sha256(entry.data).hexdigest()
+    if entry.source is None:
         return ""
     return _content(entry.source, step.name)
 

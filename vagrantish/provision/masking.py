@@ -30,8 +30,16 @@ class Mask:
         }
         # The longest first: one secret may be the beginning of another.
         self._values = sorted(values, key=len, reverse=True)
+        self._raw = [value.encode("utf-8", "surrogateescape") for value in self._values]
+        self.longest_bytes = max(map(len, self._raw), default=0)
 
     def __call__(self, text: str) -> str:
         for value in self._values:
             text = text.replace(value, MASK)
         return text
+
+    def bytes(self, data: bytes) -> bytes:
+        """The same before anything is cut or decoded."""
+        for value in self._raw:
+            data = data.replace(value, MASK.encode())
+        return data

@@ -1,97 +1,85 @@
-"""What became of each step, kept in one file of the machine."""
+"""What became of each step: ``steps.json`` in the machine's folder."""
 
 from __future__ import annotations
 
 import json
-import time
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from vagrantish.files import write_atomic
-from vagrantish.provision.base import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any, Self
 
     from vagrantish.events import Op
 
-_SCHEMA = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepRecord:
-    fingerprint: str
-    status: Status
-    at: float  # seconds since 1970
-    seconds: float
+SCHEMA = 1
+DONE, FAILED = "done", "failed"
 
 
 class StepMemory:
-    """Results by step name. What cannot be read counts as nothing remembered: steps run again."""
+    """Results by step name; written whole after every step, so a kill costs at most one."""
 
-    def __init__(self, path: Path | None, records: dict[str, StepRecord]) -> None:
+    def __init__(self, path: Path | None, steps: dict[str, dict[str, Any]]) -> None:
         self._path = path
-        self._records = records
+        self._steps = steps
 
     @classmethod
-    def load(cls, path: Path, *, op: Op | None = None) -> Self:
-        """``op`` hears of a file that cannot be understood."""
+    def load(cls, path: Path, *, op: Op | None = None) -> StepMemory:
+        """A missing or damaged file is an empty memory: the steps then run again.
+
+        ``op`` hears of a damaged one.
+        """
         try:
-            text = path.read_text(encoding="utf-8")
+            raw = path.read_bytes()
         except FileNotFoundError:
             return cls(path, {})
-        except (OSError, UnicodeError) as error:
-            return cls._unreadable(path, op, str(error))
+        except OSError:
+            raw = b""
         try:
-            data = json.loads(text)
-            if data["schema"] != _SCHEMA:
-                return cls._unreadable(path, op, f"it has schema {data['schema']!r}")
-            records = {str(name): _record(raw) for name, raw in data["steps"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            return cls._unreadable(path, op, str(error) or type(error).__name__)
-        return cls(path, records)
+            found = json.loads(raw)
+            steps = found["steps"] if found["schema"] == SCHEMA else {}
+            known = {str(name): dict(entry) for name, entry in steps.items()}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            if op is not None:
+                op.warn(f"{path} is damaged: every step counts as never run")
+            known = {}
+        return cls(path, known)
 
     @classmethod
-    def empty(cls) -> Self:
-        """Remembers nothing, and is written nowhere."""
+    def empty(cls) -> StepMemory:
+        """Of a machine that is not there yet; not to be recorded in."""
         return cls(None, {})
 
-    @classmethod
-    def _unreadable(cls, path: Path, op: Op | None, why: str) -> Self:
-        if op is not None:
-            op.warn(f"{path} cannot be understood ({why}); every step counts as never run")
-        return cls(path, {})
+    def status(self, name: str) -> str | None:
+        """``done``, ``failed``, or None when it was never tried."""
+        found = self._steps.get(name, {}).get("status")
+        return found if found in (DONE, FAILED) else None
 
-    def find(self, name: str) -> StepRecord | None:
-        return self._records.get(name)
+    def fingerprint(self, name: str) -> str | None:
+        """What the step was when it was last tried."""
+        found = self._steps.get(name, {}).get("fingerprint")
+        return found if isinstance(found, str) else None
 
-    def record(self, name: str, fingerprint: str, status: Status, *, seconds: float) -> None:
-        """Remember at once. Raises HostError."""
-        self._records[name] = StepRecord(
-            fingerprint=fingerprint, status=status, at=round(time.time(), 3), seconds=seconds
-        )
+    def record(self, name: str, *, fingerprint: str, status: str, seconds: float) -> None:
+        """Raises HostError."""
+        self._steps[name] = {
+            "fingerprint": fingerprint,
+            "status": status,
+            "seconds": round(seconds, 3),
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
         self._write()
 
     def clear(self) -> None:
-        """Forget every step: the guest they were done in is gone."""
-        self._records.clear()
-        if self._path is not None and self._path.exists():
+        """Forget all, when the root file system the steps worked on is gone. Raises HostError."""
+        if self._steps:
+            self._steps = {}
             self._write()
 
     def _write(self) -> None:
         if self._path is None:
-            return
-        steps = {name: asdict(record) for name, record in self._records.items()}
-        text = json.dumps({"schema": _SCHEMA, "steps": steps}, indent=1)
-        # A fingerprint of a step with secrets could be searched for short ones.
-        write_atomic(self._path, text.encode() + b"\n", mode=0o600)
-
-
-def _record(raw: Any) -> StepRecord:
-    return StepRecord(
-        fingerprint=str(raw["fingerprint"]),
-        status=Status(raw["status"]),
-        at=float(raw["at"]),
-        seconds=float(raw["seconds"]),
-    )
+            raise AssertionError("this memory belongs to no machine")
+        body = {"schema": SCHEMA, "steps": self._steps}
+        text = json.dumps(body, indent=1, sort_keys=True) + "\n"
+        write_atomic(self._path, text.encode(), mode=0o600)

@@ -1,36 +1,31 @@
-"""Which steps are due, and why. Reads the host's files, never the guest."""
+"""Which steps are due, and why."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import UsageError
-from vagrantish.files import host_errors
-from vagrantish.formats.tree import CHUNK, Kind
-from vagrantish.model import RunWhen, ShellStep
-from vagrantish.provision import content
-from vagrantish.provision.base import PlannedStep, Reason, Status
+from vagrantish.model import RunWhen
+from vagrantish.provision.base import PlannedStep
+from vagrantish.provision.fingerprint import fingerprint
+from vagrantish.provision.memory import DONE, FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from typing import Any
+    from collections.abc import Collection, Sequence
 
-    from vagrantish.formats.tree import Entry
-    from vagrantish.model import FileStep, Step
+    from vagrantish.model import Step
     from vagrantish.provision.base import Tools
     from vagrantish.provision.memory import StepMemory
 
-_SCHEMA = 1  # part of every fingerprint: a new one makes every step count as changed
 
-
-def check_only(names: Iterable[str], only: Sequence[str]) -> None:
-    """Raises UsageError for a name in ``only`` that no step has."""
-    known = list(names)
+def check_only(names: Collection[str], only: Sequence[str]) -> None:
+    """Raises UsageError for a step that is nowhere among ``names``."""
     for name in only:
-        if name not in known:
-            raise UsageError(f"there is no step {name}", hint=_suggestion(name, known))
+        if name not in names:
+            close = get_close_matches(name, list(names), n=1)
+            hint = f"Did you mean {close[0]}?" if close else _there_are(names)
+            raise UsageError(f"there is no provisioning step {name}", hint=hint)
 
 
 def pending(
@@ -41,94 +36,41 @@ def pending(
     force: bool = False,
     tools: Tools,
 ) -> tuple[PlannedStep, ...]:
-    """The steps to run now, in order.
+    """The steps that would run now, in order. Reads their files; touches no guest.
 
-    ``only`` leaves out all others and is the one way to a step with run = "never"; ``force`` runs
-    what is left whatever is remembered. Raises ProvisionError, HostError for what cannot be read.
+    Raises ProvisionError, ConfigError.
     """
     planned = []
     for step in steps:
         if only and step.name not in only:
             continue
-        reason, known = _reason(step, memory, named=step.name in only, force=force, tools=tools)
+        status, named = memory.status(step.name), step.name in only
+        # A step that would not run even if it had changed owes nobody its files.
+        if due(step.run, status, changed=True, named=named, force=force) is None:
+            continue
+        now = fingerprint(step, tools)
+        changed = memory.fingerprint(step.name) != now
+        reason = due(step.run, status, changed=changed, named=named, force=force)
         if reason is not None:
-            print_ = known or fingerprint(step, tools)
-            planned.append(PlannedStep(step=step, reason=reason, fingerprint=print_))
+            planned.append(PlannedStep(step=step, reason=reason, fingerprint=now))
     return tuple(planned)
 
 
-def _reason(
-    step: Step, memory: StepMemory, *, named: bool, force: bool, tools: Tools
-) -> tuple[Reason | None, str]:
-    """Why the step is due, None when it is not; and its fingerprint where that was needed."""
-    past = memory.find(step.name)
-    if step.run is RunWhen.NEVER and not named:
-        return None, ""
-    if force:
-        return Reason.FORCED, ""
-    if step.run is RunWhen.NEVER:
-        return Reason.NAMED, ""
-    if step.run is RunWhen.ALWAYS:
-        return Reason.ALWAYS, ""
-    if past is None:
-        return Reason.NEW, ""
-    if past.status is not Status.OK:
-        return Reason.FAILED_BEFORE, ""
-    if step.run is RunWhen.ONCE:
-        return None, ""
-    now = fingerprint(step, tools)
-    return (None if now == past.fingerprint else Reason.CHANGED), now
+def due(run: RunWhen, status: str | None, *, changed: bool, named: bool, force: bool) -> str | None:
+    """Why a step runs now; None when it does not. Pure."""
+    if run is RunWhen.NEVER:
+        return "asked for" if named else None
+    reasons = (
+        (force, "forced"),
+        (run is RunWhen.ALWAYS, "always"),
+        (status == FAILED, "failed before"),
+        (status != DONE, "new"),
+        (run is RunWhen.CHANGED and changed, "changed"),
+    )
+    return next((reason for holds, reason in reasons if holds), None)
 
 
-def fingerprint(step: Step, tools: Tools) -> str:
-    """A hash of all that makes a difference in the guest. Raises ProvisionError, HostError."""
-    facts = _shell_facts(step) if isinstance(step, ShellStep) else _file_facts(step, tools)
-    text = json.dumps({"schema": _SCHEMA, **facts}, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _shell_facts(step: ShellStep) -> dict[str, Any]:
-    script = content.local_script(step)
-    return {
-        "type": "shell",
-        "script": None if script is None else hashlib.sha256(script).hexdigest(),
-        "url": step.url,
-        "digest": None if step.digest is None else str(step.digest),
-        "args": list(step.args),
-        "env": dict(step.env),
-        "sudo": step.sudo,
-        "reboot": step.reboot,
-    }
-
-
-def _file_facts(step: FileStep, tools: Tools) -> dict[str, Any]:
-    entries = content.files(step, tools).entries
-    return {
-        "type": "file",
-        "destination": step.destination,
-        "name": step.source.name if step.destination.endswith("/") else "",
-        "owner": step.owner,
-        "entries": [
-            [entry.name, entry.kind.value, entry.mode, entry.target, _content_hash(entry)]
-            for entry in entries
-        ],
-    }
-
-
-def _content_hash(entry: Entry) -> str:
-    digest = hashlib.sha256()
-    if entry.data is not None:
-        digest.update(entry.data)
-    elif entry.kind is Kind.FILE and entry.source is not None:
-        with host_errors(f"read {entry.source}"), entry.source.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    if close := get_close_matches(name, known, 1):
-        return f"Did you mean {close[0]}?"
-    return f"The steps are: {', '.join(known)}." if known else "The Xhyvefile has no steps."
+def _there_are(names: Collection[str]) -> str:
+    if not names:
+        return "The Xhyvefile has no [[provision]] steps."
+    return f"The Xhyvefile has {', '.join(names)}."

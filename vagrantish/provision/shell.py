@@ -1,255 +1,175 @@
-"""Shell steps: a script travels to the guest, runs, and leaves nothing of itself behind."""
+"""Runs a script in the guest.
+
+It travels with its environment as a small archive on standard input, into a private folder that
+is removed afterwards, so no secret is ever on a command line and no time is spent on sftp.
+"""
 
 from __future__ import annotations
 
 import re
-import secrets
 import shlex
-from contextlib import suppress
-from dataclasses import dataclass, replace
+import tarfile
+import uuid
+from dataclasses import replace
+from io import BytesIO
 from typing import TYPE_CHECKING
 
-from vagrantish.errors import CommandTimeout, ProvisionError, SSHError
+from vagrantish.errors import ProvisionError, SSHError
 from vagrantish.events import Cancel
-from vagrantish.formats.guesttext import printable
-from vagrantish.provision import content
-from vagrantish.provision.output import Lines, Stream
-from vagrantish.units import format_duration
 
 if TYPE_CHECKING:
-    from vagrantish.events import Op
-    from vagrantish.events import Step as Visible
-    from vagrantish.model import ShellStep
-    from vagrantish.provision.base import Remote, Tools
-    from vagrantish.provision.output import Masker
+    from collections.abc import Callable
 
-_BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 5.0)
-_TIDY_S = 10.0
+    from vagrantish.events import Op
+    from vagrantish.model import ExecResult, ShellStep
+    from vagrantish.provision.base import Remote, Tools
+
+    Sink = Callable[[bytes], object]
+
+FOLDER_PREFIX = "/tmp/vx-step-"  # noqa: S108 - in the guest; made by mkdir, its end unguessable
+_SCRIPT_MAX_BYTES = 8 << 20
+_TIDY_TIMEOUT_S = 10
+_SHEBANG = re.compile(rb"#![ \t]*(\S+)[ \t]*([^\r\n]*?)[ \t]*(\r?)\n")
+
+# The private folder needs its own umask; what the script makes is as public as after a login.
+_COMMAND = """\
+d={folder} mask=$(umask); umask 077
+tidy() {{ rm -rf "$d" 2>/dev/null || sudo -n rm -rf "$d"; }}
+mkdir "$d" && tar -xf - -C "$d" && [ -e "$d/whole" ] || {{ tidy; exit 125; }}
+umask "$mask"
+root="{sudo}"; [ "$(id -u)" = 0 ] && root=
+$root sh "$d/run" </dev/null; s=$?
+tidy; exit $s
+"""
+_TIDY = 'd={folder}; [ ! -e "$d" ] || rm -rf "$d" 2>/dev/null || sudo -n rm -rf "$d"'
+
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CRLF_HINT = "Save it with Unix line ends (dos2unix, or `*.sh text eol=lf` in .gitattributes)."
 _BOM = b"\xef\xbb\xbf"
 
-# Standard input is the script and, after it, the launcher. Counting says whether all of it came:
-# a connection that breaks looks like its end. Words: folder, bytes of the script, bytes of all.
-_RUN = r"""
-say() { echo "$1: $2" >&2; exit 65; }
-name=$1 script=$2 all=$3 sudo=$4
-folder=${TMPDIR:-/tmp}/$name
-mask=$(umask)
-umask 077
-mkdir "$folder" || say "$name" "nothing can be written in ${TMPDIR:-/tmp}"
-tidy() { rm -rf "$folder" 2>/dev/null || sudo -n rm -rf "$folder"; }
-cat >"$folder/all"
-[ "$(wc -c <"$folder/all")" -eq "$all" ] || { tidy; say "$name" 'not all of the script arrived'; }
-head -c "$script" "$folder/all" >"$folder/script" &&
-  tail -c "+$((script + 1))" "$folder/all" >"$folder/run" &&
-  rm "$folder/all" && chmod 700 "$folder/script" || { tidy; say "$name" 'no room for the script'; }
-umask "$mask"
-if [ "$sudo" = no ] || [ "$(id -u)" = 0 ]; then
-  /bin/sh "$folder/run" "$folder/script" </dev/null
-elif command -v sudo >/dev/null; then
-  sudo -n -H /bin/sh "$folder/run" "$folder/script" </dev/null
-else
-  tidy
-  say "$name" 'the guest has no sudo'
-fi
-status=$?
-tidy
-exit $status
-"""
 
-_TIDY = 'd=${TMPDIR:-/tmp}/%s; rm -rf "$d" 2>/dev/null || sudo -n rm -rf "$d"'
+def run_script(
+    step: ShellStep, remote: Remote, tools: Tools, *, on_stdout: Sink, on_stderr: Sink, op: Op
+) -> ExecResult:
+    """Run the step once and answer how it ended.
 
-_HINTS = (
-    (
-        "a password is required",
-        "The ssh user may not use sudo without a password: allow it in the box, "
-        "or set `sudo = false` for the step.",
-    ),
-    (
-        "must have a tty",
-        "The guest's sudo wants a terminal: remove `requiretty` from its sudoers.",
-    ),
-)
-_STATUS_HINTS = {
-    126: "The script's interpreter cannot be run: check its first line.",
-    127: "Something it runs is not in the guest: check the first line of the script, "
-    "and install what it needs first.",
-    137: "It was killed; a guest that runs out of memory does that: see `vx logs`, and `memory`.",
-    -1: "It was killed; a guest that runs out of memory does that: see `vx logs`, and `memory`.",
-}
-
-
-def run_shell(
-    step: ShellStep, remote: Remote, tools: Tools, *, masker: Masker, visible: Visible
-) -> None:
-    """Run the step's script, again after a failure as often as it says.
-
-    Raises ProvisionError, HostError, Cancelled, and what fetching raises.
+    The remote ends a script that takes too long or is interrupted, with all it started.
+    Raises CommandTimeout, ProvisionError, FetchError, SSHError, Cancelled.
     """
-    op = visible.op
-    script = content.local_script(step)
-    if script is None:
-        script = _fetched(step, tools)
-    launcher = launcher_of(step, script)
-    for attempt in range(step.retries + 1):
+    folder = f"{FOLDER_PREFIX}{uuid.uuid4().hex}"
+    package = _package(step, script_of(step, tools), folder)
+    command = _COMMAND.format(folder=folder, sudo="sudo -n -H" if step.sudo else "")
+    try:
+        return remote.exec(
+            command,
+            stdin=package,
+            timeout_s=step.timeout_s,
+            on_stdout=on_stdout,
+            on_stderr=on_stderr,
+            op=op,
+        )
+    except BaseException:  # Ctrl-C in the main thread and a sink that fails leave the same behind
+        _tidy(remote, folder, op)
+        raise
+
+
+def script_of(step: ShellStep, tools: Tools) -> bytes:
+    """The script's bytes. Raises ProvisionError, FetchError."""
+    if step.inline is not None:
+        return step.inline.encode()
+    if step.path is not None:
         try:
-            _run_once(step, script, launcher, remote, masker, visible)
-            return
-        except _Failed as failed:
-            if attempt == step.retries:
-                raise failed.error from failed.__cause__
-            op.note(
-                f"Step {step.name}: {failed.what}; trying again ({attempt + 1} of {step.retries})"
-            )
-            op.cancel.sleep(_BACK_OFF_S[min(attempt, len(_BACK_OFF_S) - 1)])
+            with step.path.open("rb") as file:
+                script = file.read(_SCRIPT_MAX_BYTES + 1)
+        except OSError as error:
+            raise ProvisionError(
+                f"step {step.name}: cannot read {step.path}: {error.strerror}"
+            ) from error
+    elif step.url is not None and step.digest is not None:
+        script = tools.fetch(step.url, step.digest)
+    else:
+        raise ProvisionError(f"step {step.name} has nothing to run")
+    if len(script) > _SCRIPT_MAX_BYTES:
+        raise ProvisionError(
+            f"step {step.name}: the script is bigger than {_SCRIPT_MAX_BYTES >> 20} MiB",
+            hint="Copy it with a file step and run it from there.",
+        )
+    return script
 
 
-def launcher_of(step: ShellStep, script: bytes) -> bytes:
-    """The shell program that runs the script with its environment and arguments.
+def interpreter_of(script: bytes, name: str) -> tuple[str, ...]:
+    """The words that run the script, from its first line as the kernel reads it.
 
-    Values go into this file, never on a command line, where ``ps`` shows them; it removes itself
-    before anything else. Raises ProvisionError.
+    Named outright rather than left to the kernel, so that a /tmp mounted noexec does no harm.
+    A program needs none. Raises ProvisionError for Windows line ends, which the kernel takes as
+    part of the name and the shell as part of every word.
     """
-    lines = ['rm -f "$0"', "script=$1"]
+    if script.startswith(b"\x7fELF"):
+        return ()
+    if script.startswith(_BOM):
+        raise ProvisionError(
+            f"step {name}: the script starts with a byte order mark, which hides its first line",
+            hint="Save it as UTF-8 without BOM.",
+        )
+    if not script.startswith(b"#!"):
+        if script.partition(b"\n")[0].endswith(b"\r"):
+            raise ProvisionError(f"step {name}: the script has Windows line ends", hint=_CRLF_HINT)
+        return ("/bin/sh",)
+    match = _SHEBANG.match(script if b"\n" in script[:4096] else script + b"\n")
+    if match is None:
+        raise ProvisionError(f"step {name}: the script's first line names no program")
+    if match[3]:
+        raise ProvisionError(
+            f"step {name}: the script has Windows line ends, so the guest would look for "
+            f"{match[1].decode(errors='replace')!r} followed by a carriage return",
+            hint=_CRLF_HINT,
+        )
+    words = [match[1].decode(errors="surrogateescape")]
+    if match[2]:
+        words.append(
+            match[2].decode(errors="surrogateescape")
+        )  # one word: the kernel splits no more
+    return tuple(words)
+
+
+def _package(step: ShellStep, script: bytes, folder: str) -> bytes:
+    _check_values(step)
+    words = [*interpreter_of(script, step.name), f"{folder}/script", *step.args]
+    exports = [f"export {key}={shlex.quote(value)}" for key, value in step.env.items()]
+    # The file with the values goes before the script starts: an end by force may skip all later.
+    run = "\n".join(['rm -f "$0"', *exports, f"exec {shlex.join(words)}", ""])
+    buffer = BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        # "whole" is last: where it is missing, the connection broke before all had come.
+        files = (
+            ("run", run.encode("utf-8", "surrogateescape")),
+            ("script", script),
+            ("whole", b""),
+        )
+        for name, content in files:
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0o700
+            tar.addfile(info, BytesIO(content))
+    return buffer.getvalue()
+
+
+def _check_values(step: ShellStep) -> None:
     for name, value in step.env.items():
         if not _ENV_NAME.fullmatch(name):
             raise ProvisionError(
                 f"step {step.name}: {name!r} cannot be the name of an environment variable",
                 hint="Use letters, digits and underscores, not starting with a digit.",
             )
-        lines.append(f"export {name}={shlex.quote(_text(value, step))}")
-    words = [shlex.quote(word) for word in interpreter_of(script, step.name)]
-    arguments = [shlex.quote(_text(argument, step)) for argument in step.args]
-    lines.append(" ".join(["exec", *words, '"$script"', *arguments]))
-    return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
+        if "\0" in value:
+            raise ProvisionError(f"step {step.name}: the variable {name} holds a NUL character")
+    if any("\0" in argument for argument in step.args):
+        raise ProvisionError(f"step {step.name}: an argument holds a NUL character")
 
 
-def interpreter_of(script: bytes, name: str) -> tuple[str, ...]:
-    """The words before the script's own path: what the kernel would make of its first line.
-
-    Named here, and not left to the kernel, it works where /tmp may not hold programs. Raises
-    ProvisionError for a script with the line ends of Windows.
-    """
-    if script.startswith(b"\x7fELF"):
-        return ()
-    first = script.split(b"\n", 1)[0]
-    if first.startswith(_BOM):
-        raise ProvisionError(
-            f"step {name}: the script starts with a byte order mark, which no interpreter expects",
-            hint="Save it as UTF-8 without BOM.",
-        )
-    if first.endswith(b"\r"):
-        raise ProvisionError(
-            f"step {name}: the script has the line ends of Windows (CR LF)",
-            hint="Save it with Unix line ends, or run `sed -i 's/\\r$//'` on it; "
-            "`*.sh text eol=lf` in .gitattributes keeps them.",
-        )
-    if not first.startswith(b"#!"):
-        return ("/bin/sh",)
-    words = first[2:].decode("utf-8", "surrogateescape").strip().split(None, 1)
-    return tuple(words) or ("/bin/sh",)
-
-
-@dataclass(frozen=True)
-class _Failed(Exception):
-    """One attempt went wrong in a way that another may not."""
-
-    what: str
-    error: ProvisionError
-
-
-def _run_once(
-    step: ShellStep,
-    script: bytes,
-    launcher: bytes,
-    remote: Remote,
-    masker: Masker,
-    visible: Visible,
-) -> None:
-    name = f"vx-{secrets.token_hex(16)}"
-    # What a sensitive step writes is neither shown nor kept.
-    lines = Lines(len if step.sensitive else visible.output)
-    streams = Stream(lines, masker), Stream(lines, masker)
-    words = (name, str(len(script)), str(len(script) + len(launcher)), "yes" if step.sudo else "no")
+def _tidy(remote: Remote, folder: str, op: Op) -> None:
+    """Remove what a script that was ended left; where the connection is gone this cannot be done."""
+    calm = replace(op, cancel=Cancel())
     try:
-        result = remote.exec(
-            shlex.join(("/bin/sh", "-c", _RUN, "sh", *words)),
-            stdin=script + launcher,
-            timeout_s=step.timeout_s,
-            on_stdout=streams[0].feed,
-            on_stderr=streams[1].feed,
-            op=visible.op,
-        )
-    except CommandTimeout as error:
-        _tidy(name, remote, visible.op)
-        raise _timed_out(step, error, name) from error
-    except SSHError as error:
-        raise ProvisionError(
-            f"step {step.name}: the connection to the guest was lost while it ran: {error.message}",
-            hint="If the script reboots the guest, let vx do it: `reboot = true`.",
-        ) from error
-    except BaseException:
-        _tidy(name, remote, visible.op)
-        raise
-    finally:
-        for stream in streams:
-            stream.close()
-        lines.close()
-    if result.exit_status:
-        raise _ended_badly(step, result.exit_status, lines, name)
-
-
-def _ended_badly(step: ShellStep, status: int, lines: Lines, name: str) -> Exception:
-    tail = lines.tail
-    own = [line.removeprefix(f"{name}: ") for line in tail if line.startswith(f"{name}: ")]
-    if status == 65 and own:
-        return ProvisionError(f"step {step.name}: {own[-1]}", hint="See `vx ssh`.")
-    what = "was killed" if status == -1 else f"ended with exit status {status}"
-    shown = "" if step.sensitive else "".join(f"\n  | {line}" for line in tail)
-    said = " ".join(tail)
-    hint = next((hint for text, hint in _HINTS if text in said), "") or _STATUS_HINTS.get(
-        status, f"Correct it and run `vx provision`, which goes on with {step.name}."
-    )
-    return _Failed(
-        what, ProvisionError(f"step {step.name} failed: its script {what}{shown}", hint=hint)
-    )
-
-
-def _timed_out(step: ShellStep, error: CommandTimeout, name: str) -> _Failed:
-    after = format_duration(step.timeout_s or 0)
-    what = f"its script did not end within {after}"
-    # Ours are the shells that hold it; the youngest of the others is what it waited for.
-    theirs = [line for line in error.running if name not in line]
-    if theirs and not step.sensitive:
-        what += f"; it was running: {printable(theirs[-1].encode())[:200]}"
-    return _Failed(
-        what,
-        ProvisionError(
-            f"step {step.name} failed: {what}",
-            hint=f"All it had started was ended. Give it longer with `timeout` of the step "
-            f"{step.name}, or see what it waits for.",
-        ),
-    )
-
-
-def _tidy(name: str, remote: Remote, op: Op) -> None:
-    """Remove what an interrupted script left; the error that is under way stays the one shown."""
-    with suppress(SSHError):
-        remote.exec(_TIDY % name, timeout_s=_TIDY_S, group=False, op=replace(op, cancel=Cancel()))
-
-
-def _fetched(step: ShellStep, tools: Tools) -> bytes:
-    if step.url is None or step.digest is None:
-        raise ProvisionError(
-            f"step {step.name} has no script that can be checked",
-            hint="Give it `inline`, `path`, or `url` with `digest`.",
-        )
-    return tools.fetch(step.url, step.digest)
-
-
-def _text(value: str, step: ShellStep) -> str:
-    if "\0" in value:
-        raise ProvisionError(
-            f"step {step.name}: a value of `env` or `args` holds a NUL, which none can"
-        )
-    return value
+        remote.exec(_TIDY.format(folder=folder), timeout_s=_TIDY_TIMEOUT_S, op=calm)
+    except SSHError:
+        return

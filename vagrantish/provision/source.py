@@ -1,4 +1,4 @@
-"""What a file step carries over: entries on the host, or the text of a template."""
+"""What a file step carries over: entries on the host, templates filled in."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import ProvisionError, VxError
-from vagrantish.formats.tree import Kind, tree_of
+from vagrantish.formats.tree import CHUNK, Kind, tree_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from vagrantish.formats.tree import Entry
     from vagrantish.model import FileStep
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 TEMPLATE_MAX_BYTES = 8 << 20
 
 
-def entries(step: FileStep) -> tuple[Entry, ...]:
-    """The source and all below it, with the modes they shall have. Raises ProvisionError.
+def entries(step: FileStep, tools: Tools) -> tuple[Entry, ...]:
+    """The source and all below it, with the modes they shall have, templates filled in.
 
     What cannot be carried over (a device, a link out of the folder) is refused rather than left
-    out: a guest that lacks a file nobody mentioned is found out too late.
+    out: a guest that lacks a file nobody mentioned is found out too late. Raises ProvisionError
+    and what rendering raises.
     """
     try:
         tree = tree_of(step.source)
@@ -33,42 +34,60 @@ def entries(step: FileStep) -> tuple[Entry, ...]:
             f"step {step.name}: in {step.source}, {tree.left_out[0]}",
             hint="Remove it, or make it a relative link inside the folder.",
         )
-    return tuple(_with_mode(entry, step.mode) for entry in tree.entries)
+    found = tuple(_with_mode(entry, step.mode) for entry in tree.entries)
+    return tuple(_rendered(entry, step, tools) for entry in found) if step.template else found
 
 
-def rendered(step: FileStep, tools: Tools) -> bytes:
-    """The source's text with its template filled in. Raises ProvisionError, ConfigError."""
+def _rendered(entry: Entry, step: FileStep, tools: Tools) -> Entry:
+    if entry.source is None:
+        return entry
     try:
-        with step.source.open("rb") as file:
+        with entry.source.open("rb") as file:
             raw = file.read(TEMPLATE_MAX_BYTES + 1)
     except OSError as error:
         raise ProvisionError(
-            f"step {step.name}: cannot read {step.source}: {error.strerror}",
-            hint="A template is a single file: check `source` in the Xhyvefile.",
+            f"step {step.name}: cannot read {entry.source}: {error.strerror}",
+            hint="Check `source` in the Xhyvefile.",
         ) from error
     if len(raw) > TEMPLATE_MAX_BYTES:
         raise ProvisionError(
-            f"step {step.name}: {step.source} is too big for a template",
-            hint="Set template = false to copy it as it is.",
+            f"step {step.name}: {entry.source} is too big for a template",
+            hint="Copy it with a step of its own, without `template`.",
         )
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise ProvisionError(
-            f"step {step.name}: {step.source} is not UTF-8 text, so it cannot be a template",
-            hint="Set template = false to copy it as it is.",
+            f"step {step.name}: {entry.source} is not UTF-8 text, so it cannot be a template",
+            hint="Copy it with a step of its own, without `template`.",
         ) from error
-    return tools.render(text, tools.context).encode()
+    try:
+        data = tools.render(text, tools.context).encode()
+    except VxError as error:
+        raise ProvisionError(
+            f"step {step.name}: the template {entry.source}: {error.message}", hint=error.hint
+        ) from error
+    return replace(entry, data=data, size_bytes=len(data))
 
 
-def chunks_of(entry: Entry, step: FileStep) -> Iterator[bytes]:
-    """A file's bytes. Raises ProvisionError."""
+def chunks_of(entry: Entry, step: FileStep, sent: Callable[[int], object]) -> Iterator[bytes]:
+    """A file's bytes, as many as it had when it was looked at: the guest counts them.
+
+    ``sent`` hears how many have gone. Raises ProvisionError.
+    """
+    if entry.data is not None:
+        yield entry.data
+        sent(len(entry.data))
+        return
     if entry.source is None:
         raise ProvisionError(f"step {step.name}: {step.source} is not a file")
     try:
         with entry.source.open("rb") as file:
-            while chunk := file.read(1 << 18):
+            done = 0
+            while chunk := file.read(min(CHUNK, entry.size_bytes - done)):
                 yield chunk
+                done += len(chunk)
+                sent(done)
     except OSError as error:
         raise ProvisionError(
             f"step {step.name}: cannot read {entry.source}: {error.strerror}"

@@ -36,12 +36,16 @@ class Settings:
         return path
 
     def lay(self, text: str, local: str, user: str) -> None:
+        """Write the files; no text, no file."""
         self.write("Xhyvefile", text)
-        if local:
-            self.write("Xhyvefile.local", local)
-        if user:
-            self.home.root.mkdir(exist_ok=True)
-            self.home.config.write_text(user, encoding="utf-8")
+        self.home.root.mkdir(exist_ok=True)
+        for path, content in (
+            (self.root / "Xhyvefile.local", local),
+            (self.home.config, user),
+        ):
+            path.unlink(missing_ok=True)
+            if content:
+                path.write_text(content, encoding="utf-8")
 
     def load(
         self,

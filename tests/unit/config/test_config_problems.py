@@ -100,7 +100,7 @@ ONE_PROBLEM = [
     ("[[provision]]\nurl = 'https://a/b'", "Xhyvefile:3: `provision.url` needs a `digest`"),
     ("[[provision]]\ninline = 'a'\ndigest = 'sha256:" + HEX + "'", "Xhyvefile:4: `provision.digest` goes with `url`"),
     ("[[provision]]\nurl = 'file:///etc/passwd'\ndigest = 'sha256:" + HEX + "'", "Xhyvefile:3: `provision.url` must be an address beginning with"),
-    ("[[provision]]\nurl = 'https://a/b'\ndigest = 'md5:abc'", "Xhyvefile:4: `provision.digest` must be \"sha256:\" or \"sha512:\" and its hexadecimal digits"),
+    ("[[provision]]\nurl = 'https://a/b'\ndigest = 'md5:abc'", 'Xhyvefile:4: `provision.digest` must be "sha256:" or "sha512:" and its hexadecimal digits'),
     ("[[provision]]\nurl = 'https://a/b'\ndigest = 'sha512:" + HEX + "'", "Xhyvefile:4: `provision.digest` must be"),
     ("[[provision]]\npath = 'gone.sh'", "Xhyvefile:3: `provision.path` does not exist: `"),
     ("[[provision]]\npath = '.'", "Xhyvefile:3: `provision.path` is not a file: `"),
@@ -130,12 +130,12 @@ ONE_PROBLEM = [
     ("[[provision]]\ninline = 'a'\nafter = 'shell-1'", "Xhyvefile:4: the steps wait for each other: shell-1 → shell-1"),
     # boxes
     ("[machines.web]\nbox = 'UBUNTU'", 'Xhyvefile:3: `box` must be a box such as "micro" or "ubuntu@24.04", got "UBUNTU"'),
-    ("[machines.web]\nbox = './x'", "Xhyvefile:3: `box` must be a box such as \"micro\" or \"ubuntu@24.04\": a box of your own is added first"),
+    ("[machines.web]\nbox = './x'", 'Xhyvefile:3: `box` must be a box such as "micro" or "ubuntu@24.04": a box of your own is added first'),
     ("[machines.web]\nbox = 'a@'", "Xhyvefile:3: `box` must be a box"),
-    ("[machines.web]\nbox = 1", "Xhyvefile:3: `box` must be a box such as \"micro\" or \"ubuntu@24.04\", got 1"),
+    ("[machines.web]\nbox = 1", 'Xhyvefile:3: `box` must be a box such as "micro" or "ubuntu@24.04", got 1'),
     ("[machines.web.box]\ninitrd = 'Xhyvefile'", "Xhyvefile:2: `box` needs `kernel`: path or URL of the kernel"),
     ("[machines.web.box]\nkernel = 'gone'", "Xhyvefile:3: `box.kernel` does not exist: `"),
-    ("[machines.web.box]\nkernel = 'https://a/b'", "Xhyvefile:3: `box.kernel` is a URL and needs a digest (write digest = { kernel = \"sha256:…\" } beside it)"),
+    ("[machines.web.box]\nkernel = 'https://a/b'", 'Xhyvefile:3: `box.kernel` is a URL and needs a digest (write digest = { kernel = "sha256:…" } beside it)'),
     ("[machines.web.box]\nkernel = 'ftp://a/b'\ndigest.kernel = 'sha256:" + HEX + "'", "Xhyvefile:3: `box.kernel` must be a path, or a URL beginning with https:// or http://"),
     ("[machines.web.box]\nkernel = 'Xhyvefile'\ndigest.disk = 'sha256:" + HEX + "'", "Xhyvefile:4: `box.digest.disk` is given, and `box.disk` is not"),
     ("[machines.web.box]\nkernel = 'Xhyvefile'\nseed = 'overlay'", 'Xhyvefile:4: `box.seed` "overlay" adds to an initrd, and there is none'),
@@ -155,7 +155,7 @@ ONE_PROBLEM = [
     ("[machines.web]\nprimary = true\n[machines.db]\nprimary = true", "Xhyvefile:5: only one machine is primary, and `web` is already"),
     ("[machines.web]\n[machines.Web]\n", "Xhyvefile:3: there is already a machine `web`, and `Web` differs only in capitals"),
     ("[machines.web]\ncount = 2\n[machines.web-2]\n", "Xhyvefile:4: there is already a machine `web-2`"),
-    ("[machines.web]\nneeds = ['bd']\n[machines.db]\n", "Xhyvefile:3: `needs`: there is no machine `bd` (did you mean `db`?)"),
+    ("[machines.web]\nneeds = ['dta']\n[machines.data]\n", "Xhyvefile:3: `needs`: there is no machine `dta` (did you mean `data`?)"),
     ("[machines.web]\nneeds = ['web']", "Xhyvefile:3: `needs` goes round: web → web"),
     ("[machines.a]\nneeds = ['b']\n[machines.b]\nneeds = 'c'\n[machines.c]\nneeds = ['a']", "Xhyvefile:3: `needs` goes round: a → b → c → a"),
     # templates
@@ -169,7 +169,7 @@ ONE_PROBLEM = [
     ("[[provision]]\ninline = '''\na\n{{ nope }}\n'''", "`nope` is not defined; templates know env, host, machine, params, project (line 2 of the text)"),
     ("[[provision]]\ninline = 'a'\nargs = ['b',\n'{{ nope }}']", "Xhyvefile:5: `provision.args`: `nope` is not defined"),
     ("[[provision]]\ninline = 'a'\n[provision.env]\nA = '{{ nope }}'", "Xhyvefile:5: `provision.env`: `nope` is not defined"),
-    ("[[provision]]\ntype = '{{ \"shell\" }}'\ninline = 'a'", "Xhyvefile:3: `type` cannot be a template"),
+    ("[[provision]]\ntype = '{{ \"shell\" }}'\ninline = 'a'", "Xhyvefile:3: `provision.type` cannot be a template"),
     ("[machines.web]\ncount = '{{ machine.index }}'", "Xhyvefile:3: `count`: `machine` is not known here"),
     # parameters
     ("[params]\na = '{{ machine.name }}'", "Xhyvefile:3: the parameter `a`: `machine` is not known here"),
@@ -271,10 +271,9 @@ def test_a_port_wanted_by_several_machines_names_them(settings: Settings) -> Non
 
     told = settings.problems(f"box = 'micro'\n{forward}[machines.web]\ncount = 6\n")
 
-    assert told == [
-        "Xhyvefile:4: port 8080 of this computer is wanted by machine web-1 too "
-        "(machines web-2, web-3, web-4 and 2 more) (use another, or let `auto` find one)"
-    ]
+    port = "Xhyvefile:4: port 8080 of this computer is wanted by machine web-1 too"
+    who = "(machines web-2, web-3, web-4 and 2 more)"
+    assert told == [f"{port} {who} (use another, or let `auto` find one)"]
 
 
 def test_ports_are_told_apart_by_protocol_and_address(settings: Settings) -> None:

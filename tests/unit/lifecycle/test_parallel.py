@@ -86,7 +86,7 @@ def test_a_single_failure_is_raised_as_it_is(op: Op) -> None:
         if machine.name == "a":
             raise MachineError("broken")
 
-    with pytest.raises(MachineError, match="^broken$"):
+    with pytest.raises(MachineError, match=r"^broken$"):
         each(configs(Stub("a"), Stub("b")), work, jobs=2, op=op)
 
 

@@ -47,11 +47,11 @@ def show(names: Iterable[str], *, alternatives: Iterable[str] = ()) -> dict[str,
     HostError when apt does not answer.
     """
     wanted = sorted(set(names))
-    found = _parse(_apt_cache("show", "--no-all-versions", *wanted, *alternatives))
+    found = parse_shown(_apt_cache("show", "--no-all-versions", *wanted, *alternatives))
     lost = [name for name in wanted if name not in found]
     if lost:
         # A version only dpkg knows cannot be fetched, but an older or newer one may be.
-        for name, package in _parse(_apt_cache("show", *lost)).items():
+        for name, package in parse_shown(_apt_cache("show", *lost)).items():
             found.setdefault(name, package)
     return found
 
@@ -70,7 +70,7 @@ def _apt_cache(*arguments: str) -> str:
     return result.stdout.decode("utf-8", "replace")
 
 
-def _parse(text: str) -> dict[str, Package]:
+def parse_shown(text: str) -> dict[str, Package]:
     """``apt-cache show``'s stanzas, the first of each name that can be fetched."""
     found: dict[str, Package] = {}
     for stanza in text.split("\n\n"):
@@ -105,6 +105,11 @@ def fetch(packages: Iterable[Package], home: VxHome, *, op: Op) -> Mapping[str, 
     kept = make_dir(home.downloads / "deb")
     listed = tuple(packages)
     missing = [package for package in listed if not _is_whole(kept / package.file_name, package)]
+    if missing and op.offline:
+        raise FetchError(
+            f"{len(missing)} packages are not here yet, and vx is offline",
+            hint="Run the same command once without --offline (VX_OFFLINE).",
+        )
     if missing:
         total = sum(package.size_bytes for package in missing)
         with (

@@ -143,13 +143,13 @@ def _add_libraries(files: Files, libraries: Mapping[str, bytes]) -> None:
 def _add_applets(files: Files) -> None:
     """A link for each program busybox can be, where no other file has that name."""
     data = files.entries["usr/bin/busybox"].data
-    for name in _applets(data):
+    for name in applets(data):
         path = f"usr/bin/{name}"
         if path not in files.entries:
             files.add(cpio.symlink(path, "busybox"))
 
 
-def _applets(busybox: bytes) -> tuple[str, ...]:
+def applets(busybox: bytes) -> tuple[str, ...]:
     """Their names lie in the program one after the other, sorted, each ended by NUL."""
     start = busybox.find(b"\0[\0[[\0")
     if start < 0:

@@ -56,7 +56,7 @@ def read(
     loaded = " ".join(name for name in names if name in found.modules)
     return found.vmlinuz, (
         *(cpio.file(f"{folder}/{stem}.ko", data) for stem, data in found.modules.items()),
-        cpio.file(f"{folder}/modules.dep", _modules_dep(depends).encode()),
+        cpio.file(f"{folder}/modules.dep", modules_dep(depends).encode()),
         cpio.file("etc/vx/modules", f"{loaded}\n".encode()),
     )
 
@@ -88,7 +88,7 @@ def _depends(module: bytes) -> tuple[str, ...]:
     return tuple(_stem(name) for name in text.split(",") if name)
 
 
-def _modules_dep(depends: Mapping[str, tuple[str, ...]]) -> str:
+def modules_dep(depends: Mapping[str, tuple[str, ...]]) -> str:
     """For modprobe: each module with all it needs, what must be loaded first coming last."""
     lines = []
     for stem in sorted(depends):

@@ -123,9 +123,14 @@ def _libraries(packages: Iterable[Package]) -> tuple[Package, ...]:
             group[0]
             for package in pending
             for group in package.depends
-            if group and _LIBRARY.fullmatch(group[0]) and group[0] not in found
+            if group and is_library(group[0]) and group[0] not in found
         }
         fresh = apt.show(names) if names else {}
         found.update(fresh)
         pending = tuple(fresh.values())
     return tuple(found.values())
+
+
+def is_library(package: str) -> bool:
+    """By its name: Debian calls a library's package after its soname (Debian Policy, 8.1)."""
+    return _LIBRARY.fullmatch(package) is not None
