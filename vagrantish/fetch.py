@@ -146,13 +146,14 @@ def _chunks(response: requests.Response, shown: str) -> Iterator[bytes]:
 
 
 def _shown(url: str) -> str:
-    """The URL without what may be secret in it: user, password, query."""
+    """The URL without what may be secret in it: user, password, query. Raises FetchError."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
         port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "a malformed URL"
+    except ValueError as error:
+        bare = url.rpartition("@")[2].partition("?")[0]
+        raise FetchError(f"cannot fetch {bare}: the URL is malformed ({error})") from error
     return f"{parts.scheme}://{host}{port}{parts.path}"
 
 

@@ -151,10 +151,6 @@ class MachineLayout:
     def known_hosts(self) -> Path:
         return self.directory / "known_hosts"
 
-    @property
-    def ssh_config(self) -> Path:
-        return self.directory / "ssh_config"
-
 
 def project_state(project_root: Path) -> Path:
     """The project's own folder: one file a machine, holding the machine's id."""

@@ -26,6 +26,11 @@ from vagrantish.cli.app import App
 from vagrantish.cli.interrupt import Interrupts
 app = App(Options(parse(sys.argv[1:] + ["version"]).args, os.environ), os.environ)
 op = app.op
+
+def until_drawn():
+    while app.renderer._region is None:
+        time.sleep(0.02)
+    time.sleep(0.35)
 """
 
 
@@ -36,7 +41,9 @@ class Screen:
         self.master, terminal = pty.openpty()
         ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 20, width, 0, 0))
         environment = {
-            k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "VX_LOG")
+            k: v
+            for k, v in os.environ.items()
+            if k not in ("NO_COLOR", "FORCE_COLOR", "VX_LOG", "COLUMNS", "LINES")
         }
         self.before = termios.tcgetattr(terminal)
         self.process = subprocess.Popen(
@@ -101,7 +108,7 @@ def screens() -> Iterator[list[Screen]]:
 def test_steps_that_are_over_stay_and_the_drawing_goes(screens: list[Screen]) -> None:
     screen = Screen("""
 with op.on("default").step("boot", "Booting") as step:
-    time.sleep(0.8)
+    until_drawn()
     step.outcome = "ready in 0.8 s"
 op.on("default").warn("slow host")
 app.close()
@@ -141,7 +148,7 @@ def test_output_of_several_machines_is_named_and_harmless(screens: list[Screen])
         """
 for name in ("web", "db"):
     with op.on(name).step("provision:x", "Running x") as step:
-        time.sleep(0.5)
+        until_drawn()
         step.output("\\x1b[2J\\x1b]0;owned\\x07hello from " + name)
 app.close()
 """,
@@ -161,7 +168,9 @@ def test_a_download_shows_bar_rate_and_time_left(screens: list[Screen]) -> None:
     screen = Screen(
         """
 with op.step("fetch", "Fetching kernel") as step:
-    for done in range(0, 11):
+    step.progress(0, 10 << 20)
+    until_drawn()
+    for done in range(1, 11):
         step.progress(done << 20, 10 << 20)
         time.sleep(0.1)
 app.close()
@@ -179,9 +188,8 @@ def test_a_narrow_terminal_gets_one_line_a_step(screens: list[Screen]) -> None:
     screen = Screen(
         """
 with op.on("a-machine").step("fetch", "Fetching something with a long name") as step:
-    for done in range(0, 8):
-        step.progress(done << 20, 10 << 20)
-        time.sleep(0.1)
+    step.progress(1 << 20, 10 << 20)
+    until_drawn()
 app.close()
 """,
         "--color=never",
@@ -200,9 +208,8 @@ def test_a_terminal_without_unicode_gets_ascii(screens: list[Screen]) -> None:
     screen = Screen(
         """
 with op.on("web").step("boot", "Booting") as step:
-    time.sleep(0.5)
     step.progress(1, 2)
-    time.sleep(0.3)
+    until_drawn()
 app.close()
 """,
         PYTHONUTF8="0",
@@ -220,9 +227,9 @@ def test_an_answer_does_not_mix_with_the_drawing(screens: list[Screen]) -> None:
     screen = Screen(
         """
 with op.step("one", "Working"):
-    time.sleep(0.6)
+    until_drawn()
     app.answer("the answer")
-    time.sleep(0.4)
+    until_drawn()
 app.close()
 """,
         "--color=never",
@@ -266,7 +273,7 @@ def test_a_flood_of_output_is_shown_whole_and_fast(screens: list[Screen]) -> Non
 with op.step("provision:big", "Printing"):
     pass
 with op.step("provision:big", "Printing") as step:
-    time.sleep(0.5)
+    until_drawn()
     began = time.monotonic()
     for number in range(5000):
         step.output(f"line {number} " + "x" * 60)

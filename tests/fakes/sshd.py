@@ -128,15 +128,19 @@ class Sshd:
 
     def cut(self) -> None:
         """Kill the connections; what runs in them lives on."""
-        for process in self.sessions():
-            if process.name().startswith("sshd"):
-                process.kill()
+        self._signal_sessions(signal.SIGKILL)
 
     def freeze(self) -> None:
         """Stop the connections: nothing answers any more, yet nothing is closed."""
+        self._signal_sessions(signal.SIGSTOP)
+
+    def _signal_sessions(self, number: signal.Signals) -> None:
         for process in self.sessions():
-            if process.name().startswith("sshd"):
-                process.send_signal(signal.SIGSTOP)
+            try:
+                if process.name().startswith("sshd"):
+                    process.send_signal(number)
+            except psutil.NoSuchProcess:
+                continue  # it ended with the one before it
 
     def stop(self) -> None:
         if self._process is None:

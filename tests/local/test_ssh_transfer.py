@@ -236,7 +236,7 @@ def test_links_that_lead_out_and_special_files_are_left_out_and_said(
 def test_what_did_not_arrive_whole_is_not_put_in_place(
     client: Client, told: Told, there: Path
 ) -> None:
-    placement = Placement(kind="file", destination=f"{there}/f", name="f", check="1000")
+    placement = Placement(kind="file", destination=f"{there}/f", name="f", check="1000", mode=0o644)
 
     result = client.exec(place_command(placement), stdin=b"x" * 999, op=told.op)
 

@@ -69,11 +69,16 @@ def parse(
 
 
 def _unusable(source: str, problems: Iterable[Problem]) -> BoxError:
-    lines = "\n".join(f"  {problem}" for problem in problems)
+    lines = "\n".join(f"  {problem}" for problem in sorted(problems, key=_line_of))
     return BoxError(
         f"{FILE_NAME} of {source} cannot be used:\n{lines}",
         hint="docs/boxes.md describes every key.",
     )
+
+
+def _line_of(problem: Problem) -> int:
+    line = problem.where.partition(":")[2]
+    return int(line) if line.isdecimal() else 0
 
 
 class _Reader:
@@ -176,9 +181,11 @@ class _Reader:
             if kind not in self._table and kind is not ArtifactKind.KERNEL:
                 continue
             value = self._string(kind, None)
-            if not value:
+            if not isinstance(self._table.get(kind), str):
                 continue
-            if not _PLAIN_FILE.fullmatch(value):
+            if not value:
+                self._problem(kind, f'"{kind}" is empty')
+            elif not _PLAIN_FILE.fullmatch(value):
                 self._problem(kind, f'"{value[:80]}" is not the plain name of a file beside it')
             elif value in files.values():
                 self._problem(kind, f'"{value}" is named twice')
@@ -193,11 +200,8 @@ class _Reader:
             return digests
         for key, value in table.items():
             if key not in tuple(ArtifactKind) or ArtifactKind(key) not in files:
-                self._problem(
-                    key,
-                    f'digest of "{key}", which the box does not have',
-                    _did_you_mean(key, files),
-                )
+                hint = _did_you_mean(key, files)
+                self._problem("digest", f'the box has no "{key}"', hint, below=key)
             elif not isinstance(value, str):
                 text = f"the digest of {key} is a string, not {_kind(value)}"
                 self._problem("digest", text, below=key)

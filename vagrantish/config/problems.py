@@ -98,10 +98,10 @@ def _names(names: list[str]) -> str:
     return f"machines {', '.join(names[:_NAMED_MAX])}{more}"
 
 
-def shown(value: object) -> str:
+def shown(value: object, most: int = _TEXT_MAX) -> str:
     """A value for people: short, on one line, without what a terminal might obey."""
     if isinstance(value, str):
-        text = value if len(value) <= _TEXT_MAX else f"{value[:_TEXT_MAX]}…"
+        text = value if len(value) <= most else f"{value[:most]}…"
         plain = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
         return f'"{plain}"'
     if isinstance(value, bool):
@@ -115,6 +115,6 @@ def shown(value: object) -> str:
     return "a date or time"
 
 
-def quoted(word: str) -> str:
+def quoted(word: str, most: int = _TEXT_MAX) -> str:
     """A key for people, as ``shown`` does it."""
-    return f"`{shown(word)[1:-1]}`"
+    return f"`{shown(word, most)[1:-1]}`"

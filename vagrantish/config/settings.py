@@ -81,7 +81,7 @@ MACHINE = (
     Key("box", TextOr(Text('a box such as "micro" or "ubuntu@24.04"', texts.box_ref), Table(BOX_PARTS)), "what is booted: `name[@version]`, or a table of its parts", shown_default="none: it must be given"),
     Key("provider", Many(Word(("auto", "qemu"), unbuilt=("xhyve",)), single=True), "hypervisor, or a list in order of preference", "auto"),
     Key("cpus", Whole(1, 64), "number of processors", 1, box=True),
-    Key("memory", SIZE_OF_MEMORY, "memory", "512MiB", box=True),
+    Key("memory", SIZE_OF_MEMORY, "memory of the machine", "512MiB", box=True),
     Key("disk", SIZE_OF_DISK, "what the root disk is grown to, file system too", shown_default="the box's size", box=True),
     Key("hostname", Text("a host name: letters, digits, - and .", texts.hostname), "name the guest gives itself", shown_default="the machine's name"),
     Key("message", Text("text", texts.lines), "shown when the machine is up", "", box=True),

@@ -27,7 +27,7 @@ class Placement:
     destination: str  # absolute, below the home, or starting with ~/
     name: str  # used inside a folder
     check: str
-    mode: int = 0o644  # of a file; a tree brings its own
+    mode: int  # of the file, or of the tree's root where that is new
     owner: str = ""  # "user", "user:group"; empty: whoever logs in
     into: Into = Into.FOLDER
     parents: bool = False  # make missing folders
@@ -119,11 +119,14 @@ command -v tar >/dev/null || say 'the guest has no tar program, which copying a 
 place=$parent
 if [ -d "$dest" ]; then place=$dest/; elif [ -e "$dest" ]; then say "$dest is not a folder"; fi
 staged=$(mktemp -d "$place.vx-XXXXXXXX") || say "nothing can be written in ${place%/}"
+# busybox heeds the umask in spite of -p; no more is open here than is to be in the end.
+umask 0
 tar -xpf - -C "$staged" || say "$dest could not be unpacked"
 [ -e "$staged/$check" ] || say "not all of $dest arrived"
 rm -f "$staged/$check"
 own "$staged"
 if [ ! -d "$dest" ]; then
+  chmod "$mode" "$staged" || exit
   mv "$staged" "$dest" || say "$dest cannot be made"
   staged=
   exit 0

@@ -40,6 +40,7 @@ _KEEP = 8 << 20  # bytes of a stream that a result holds
 _KEEP_STREAMED = 1 << 16  # the same when somebody listened anyway
 _OPEN_S = 60.0  # for the guest to start a command
 _ENDING_S = 8.0  # for the guest to end one
+_DYING_S = 0.2
 _SETTLE_S = 1.0  # for a download to remove what it began
 
 
@@ -241,6 +242,8 @@ class Client:
             return answer[0]
         error = failure[0]
         if isinstance(error, EOFError | OSError | paramiko.SSHException):
+            # paramiko closes the channels of a dead connection before it notes that it is dead.
+            self._transport.join(_DYING_S)
             if self._transport.is_active():
                 raise SSHError(f"the guest refused to {what}: {error or 'no reason given'}")
             raise SSHError(

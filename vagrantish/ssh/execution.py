@@ -24,6 +24,7 @@ _LOOK_S = 0.05  # how often cancelling, deadlines and the guest's pulse are look
 # the command itself has ended gets this long.
 _LINGER_S = 0.5
 _LINGER_MAX_S = 3.0
+_DYING_S = 0.2
 
 
 class DeadlineError(Exception):
@@ -173,7 +174,7 @@ class Execution:
         if status == -1:
             # No status came: the command was killed by a signal, or the connection ended, which
             # paramiko notes only after it has closed the channels.
-            self._cancel.sleep(0.1)
+            transport.join(_DYING_S)
             if not transport.is_active():
                 raise SSHError(
                     "the connection to the guest ended while a command ran in it",

@@ -46,7 +46,9 @@ def tree(run: Exec, local: Path, remote: str, op: Op) -> None:
     for left_out in found.left_out:
         op.warn(f"Left out: {left_out}")
     name, end = local.absolute().resolve().name, f".vx-end-{secrets.token_hex(8)}"
-    placement = Placement(kind="tree", destination=remote, name=name, check=end)
+    placement = Placement(
+        kind="tree", destination=remote, name=name, check=end, mode=found.entries[0].mode
+    )
     total = found.size_bytes
     with op.step("copy", f"Copying {name} to the guest") as step:
         stream = tar_stream(found.entries, end=end, sent=lambda done: step.progress(done, total))

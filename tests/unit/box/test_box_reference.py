@@ -30,7 +30,7 @@ def test_a_reference_is_a_name_and_maybe_a_version(text: str, ref: BoxRef) -> No
     ],
 )  # fmt: skip
 def test_what_could_be_a_path_or_an_option_is_no_reference(text: str) -> None:
-    with pytest.raises(ValueError, match="is no box (name|version): up to 64"):
+    with pytest.raises(ValueError, match=r"is no box (name|version): up to 64"):
         reference.parse(text)
 
 
