@@ -15,8 +15,8 @@ demo: ## boot a real machine, provision it, log in, halt it, remove it (examples
 # Guests are emulated, a core each, so the tests that boot one run apart and two at a time.
 test: check ## all checks and all tests, those with real guests too
 	@scripts/bootstrap.sh test
-	$(PYTEST) -q -n logical --maxprocesses 8 --dist loadgroup -m "not vm"
-	$(PYTEST) -q -n 2 --dist loadgroup -m vm
+	$(PYTEST) -q -r fEs -n logical --maxprocesses 8 --dist loadgroup -m "not vm"
+	$(PYTEST) -q -r fEs -n 2 --dist loadgroup -m vm
 
 check: ## linters, types and formatting
 	@scripts/bootstrap.sh check

@@ -58,6 +58,18 @@ find_missing() {
     missing=${missing# }
 }
 
+# Programs that single tests compare vx's own work with; without one, its tests are skipped.
+oracles="busybox:busybox-static cpio:cpio dropbear:dropbear-bin fish:fish lz4:lz4 qemu-img:qemu-utils
+readelf:binutils rsync:rsync shellcheck:shellcheck zsh:zsh zstd:zstd"
+
+find_missing_oracles() {
+    wanted=""
+    for pair in $oracles; do
+        has "${pair%:*}" || ! candidate "${pair#*:}" || wanted="$wanted ${pair#*:}"
+    done
+    wanted=${wanted# }
+}
+
 # Run a command as root, asking for a password only where there is somebody to type it.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
@@ -123,6 +135,15 @@ if has apt-get; then
     [ -z "$missing" ] || install_missing
     find_missing
     [ -z "$missing" ] || die "still missing after apt: $missing"
+    if [ "$target" = test ]; then
+        find_missing_oracles
+        if [ -n "$wanted" ] && may_install; then
+            missing=$wanted
+            install_missing
+        elif [ -n "$wanted" ]; then
+            say "Some tests will be skipped; for all: sudo apt-get install --no-install-recommends $wanted"
+        fi
+    fi
 elif [ "$target" != check ]; then
     die "builds its guest from Debian's packages, so it runs on Debian and Ubuntu only (apt-get was
 not found). What vx itself needs elsewhere: Python 3.11 or newer, QEMU (qemu-system-x86_64) and an

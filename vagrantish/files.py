@@ -8,6 +8,7 @@ import shutil
 import sys
 import uuid
 from contextlib import contextmanager
+from glob import escape
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import HostError
@@ -69,6 +70,14 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             staged.unlink(missing_ok=True)
             raise
         sync_dir(path.parent)
+
+
+def sweep_staged(*paths: Path) -> None:
+    """Remove what a killed ``write_atomic`` left beside these; nobody may be writing them now."""
+    for path in paths:
+        for staged in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+            with host_errors(f"remove {staged}"):
+                staged.unlink(missing_ok=True)
 
 
 def sync_dir(path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fakes.recorder import quiet_op
 from tests.fakes.tinybox import ARCH, box_folder
 from vagrantish.machine.record import Record
 from vagrantish.machine.store import MachineStore
@@ -23,7 +24,7 @@ def machine_of(cli: Cli, label: str, digests: dict[str, str]) -> None:
         created_at="2026-01-01T00:00:00Z", user="vx",
         box={"label": label, "arch": ARCH, "artifacts": digests},
     )  # fmt: skip
-    MachineStore(VxHome(cli.home)).create(record, {}, cli.folder)
+    MachineStore(VxHome(cli.home)).create(record, {}, cli.folder, op=quiet_op())
 
 
 def test_an_empty_store_says_how_to_fill_it(cli: Cli) -> None:

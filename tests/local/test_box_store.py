@@ -206,6 +206,7 @@ def test_a_lost_or_cut_artifact_is_noticed_without_reading_it(
     if damage == "gone":
         path.unlink()
     else:
+        path.chmod(0o600)
         os.truncate(path, 10)
 
     with pytest.raises(BoxError, match=r"kernel of tiny@1 is (gone|damaged)") as caught:

@@ -63,6 +63,8 @@ def test_a_full_disk_is_a_host_error_with_a_way_out_and_keeps_the_old_file(tmp_p
         [*namespace, "sh", "-c", shell, "sh", str(disk), sys.executable, script],
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip(f"no mount namespace here: {done.stderr}")
 
     assert done.returncode == 0, done.stderr
     assert "No space left on device" in done.stdout

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fakes.recorder import Recorder, quiet_op
 from vagrantish.errors import HostError, MachineError
+from vagrantish.events import Cancelled
 from vagrantish.machine.record import Record, read
 from vagrantish.machine.store import MachineStore
 from vagrantish.paths import VxHome, project_state
@@ -42,7 +44,7 @@ def make(store: MachineStore, project: Path, name: str = "default") -> Record:
         user="vx",
         box={"label": "micro@1", "artifacts": {"kernel": "sha256:aa"}, "volatile": True},
     )
-    store.create(record, {"id_ed25519": b"secret"}, project)
+    store.create(record, {"id_ed25519": b"secret"}, project, op=quiet_op())
     return record
 
 
@@ -68,7 +70,7 @@ def test_a_moved_project_still_finds_its_machine(store: MachineStore, project: P
 
     assert found is not None
     assert found.id == made.id
-    store.claim(found, moved)
+    store.claim(found, moved, op=quiet_op())
     record = read(store.layout(made).record)
     assert record is not None
     assert record.project == str(moved)
@@ -152,3 +154,72 @@ def test_an_unwritable_home_is_a_host_error(project: Path, tmp_path: Path) -> No
 
     with pytest.raises(HostError, match="cannot make the folder"):
         make(MachineStore(VxHome(blocked / "home")), project)
+
+
+def test_a_project_that_cannot_be_written_is_warned_of_and_found_by_its_path(
+    store: MachineStore, project: Path
+) -> None:
+    project_state(project).write_text("in the way")
+    op = quiet_op()
+    record = make(store, project)
+
+    store.claim(record, project, op=op)
+
+    assert isinstance(op.reporter, Recorder)
+    assert "cannot make the folder" in " ".join(op.reporter.notes())
+    found = store.find(project, "default")
+    assert found is not None
+    assert found.id == record.id
+    store.delete(found, project)
+    assert store.find(project, "default") is None
+
+
+def test_an_id_file_that_leads_nowhere_does_not_hide_the_machine(
+    store: MachineStore, project: Path
+) -> None:
+    record = make(store, project)
+    (project_state(project) / "default").write_text("00000000\n")
+
+    found = store.find(project, "default")
+
+    assert found is not None
+    assert found.id == record.id
+
+
+def test_a_machine_has_one_lock_by_whatever_link_its_project_is_reached(
+    store: MachineStore, project: Path
+) -> None:
+    link = project.with_name("link")
+    link.symlink_to(project)
+
+    with store.lock(project, "default", op=quiet_op()):
+        waiting = quiet_op()
+        waiting.cancel.set()
+        with pytest.raises(Cancelled), store.lock(link, "default", op=waiting):
+            pass
+    with store.lock(link, "default", op=waiting):
+        pass
+
+
+def test_machines_the_xhyvefile_lost_are_found_also_after_a_move(
+    store: MachineStore, project: Path
+) -> None:
+    for name in ("web-1", "web-2", "old"):
+        make(store, project, name)
+    moved = project.rename(project.with_name("moved"))
+
+    assert [r.name for r in store.left_over(moved, {"web-1"})] == ["old", "web-2"]
+    assert store.left_over(moved, {"web-1", "web-2", "old"}) == ()
+
+
+def test_what_a_killed_write_left_beside_an_id_is_swept(store: MachineStore, project: Path) -> None:
+    project_state(project).mkdir()
+    stray = project_state(project) / ".default.0123abcd.tmp"
+    other = project_state(project) / ".default-2.0123abcd.tmp"
+    stray.touch()
+    other.touch()
+
+    make(store, project)
+
+    assert not stray.exists()
+    assert other.exists()

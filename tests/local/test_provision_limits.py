@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fakes.leftovers import leftovers
 from tests.fakes.sshd import Sshd, Told, sshd_in
 from vagrantish.errors import ProvisionError
 from vagrantish.events import Cancelled, Output, Progress
@@ -24,6 +25,9 @@ from vagrantish.ssh.client import Client, connect
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+# One worker: what a step leaves in /tmp is looked for, and no other test's may be found there.
+pytestmark = pytest.mark.xdist_group("guest-tmp")
 
 
 @pytest.fixture
@@ -74,10 +78,6 @@ def guest(server: Sshd, told: Told, tmp_path: Path) -> Iterator[Guest]:
 
 def shell(inline: str, **fields: Any) -> ShellStep:
     return ShellStep(name="step", inline=inline, sudo=False, **fields)
-
-
-def leftovers() -> list[str]:
-    return [name for name in os.listdir("/tmp") if name.startswith("vx-step-")]
 
 
 def test_a_flood_of_lines_is_bounded_and_its_end_is_seen(guest: Guest) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests.fakes.leftovers import leftovers
 from tests.fakes.sshd import Sshd, Told, sshd_in
 from vagrantish.errors import ProvisionError
 from vagrantish.events import Note, Output
@@ -23,6 +23,9 @@ from vagrantish.ssh.client import Client, connect
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+# One worker: what a step leaves in /tmp is looked for, and no other test's may be found there.
+pytestmark = pytest.mark.xdist_group("guest-tmp")
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +80,6 @@ def guest(server: Sshd, told: Told, tmp_path: Path) -> Iterator[Guest]:
 
 def shell(inline: str, **fields: Any) -> ShellStep:
     return ShellStep(name="step", inline=inline, sudo=False, **fields)
-
-
-def leftovers() -> list[str]:
-    return [name for name in os.listdir("/tmp") if name.startswith(("vx-step-", "vx-file-"))]
 
 
 def test_a_script_gets_its_arguments_environment_and_no_input(guest: Guest) -> None:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from vagrantish.box.archive import Source
     from vagrantish.box.definition import Definition
     from vagrantish.box.ingest import Staged
-    from vagrantish.box.source import Source
     from vagrantish.events import Op, Step
     from vagrantish.model import Artifact, ArtifactKind
     from vagrantish.paths import VxHome

@@ -250,7 +250,8 @@ class App:
                 f"waiting {HALT_TIMEOUT_S} s for it to halt, as the settings cannot be read: {error}"
             )
             return HALT_TIMEOUT_S
-        return next(machine.halt_timeout_s for machine in machines if machine.name == name)
+        timeouts = (machine.halt_timeout_s for machine in machines if machine.name == name)
+        return next(timeouts, HALT_TIMEOUT_S)
 
     def jobs(self, given: int | None) -> int:
         """How many machines at a time: --jobs, else VX_JOBS, else one a processor."""
@@ -258,19 +259,22 @@ class App:
             raise UsageError(f"--jobs {given} is not a number of machines", hint="Use 1 or more.")
         return given or self.options.jobs or os.cpu_count() or 1
 
-    def select(self, patterns: Sequence[str], *, everything: bool = False) -> list[str]:
+    def select(
+        self, patterns: Sequence[str], *, everything: bool = False, beside: Sequence[str] = ()
+    ) -> list[str]:
         """Machines by name or pattern, each once, in the Xhyvefile's order.
 
-        No pattern means those with autostart, or all of them with ``everything``.
-        Raises MachineNotFound.
+        No pattern means those with autostart, or all of them with ``everything``. A pattern may
+        also mean one of ``beside``, which the Xhyvefile does not have. Raises MachineNotFound.
         """
         machines = self.machine_names()
         if not patterns:
             return [m.name for m in machines if everything or m.autostart]
+        names = [*(machine.name for machine in machines), *beside]
         chosen: set[str] = set()
         for pattern in patterns:
-            chosen.update(_matching(pattern, [machine.name for machine in machines]))
-        return [machine.name for machine in machines if machine.name in chosen]
+            chosen.update(_matching(pattern, names))
+        return [name for name in names if name in chosen]
 
     def one(self, name: str | None) -> str:
         """The machine named; without a name the primary one, or the only one."""

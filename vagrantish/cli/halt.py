@@ -8,7 +8,11 @@ if TYPE_CHECKING:
     import argparse
 
     from vagrantish.cli.app import App
+    from vagrantish.cli.places import Place
+    from vagrantish.events import Op
+    from vagrantish.lifecycle.halt import HaltResult
 
+NAMES_HELP = "or an id of `vx global-status`; default: every machine"
 EXAMPLES = ("vx halt", "vx halt web --force")
 
 
@@ -16,7 +20,7 @@ _UNSAID = ("not created", "was not running")  # of the others, progress has told
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", metavar="NAME", help="default: every machine")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=NAMES_HELP)
     parser.add_argument("-F", "--force", action="store_true", help="cut the power at once")
 
 
@@ -34,12 +38,24 @@ def run(args: argparse.Namespace, app: App) -> int:
 
 def halt_all(app: App, names: list[str], *, force: bool) -> list[tuple[str, str]]:
     """Halt machines one after the other; (name, what came of it) each."""
+    from vagrantish.cli.app import HALT_TIMEOUT_S
+    from vagrantish.cli.places import places
     from vagrantish.lifecycle.halt import halt
+    from vagrantish.lifecycle.parallel import each_in_turn
 
-    root = app.xhyvefile().parent
-    outcomes = []
-    for name in app.select(names, everything=True):
-        grace_s = 0.0 if force else app.halt_timeout_s(name)
-        result = halt(app.services, root, name, grace_s=grace_s, op=app.op.on(name))
-        outcomes.append((name, result.outcome.value if result.outcome else "not created"))
-    return outcomes
+    chosen = places(app, names)
+
+    def one(place: Place, op: Op) -> HaltResult:
+        is_ours = place.machine_id is None
+        grace_s = app.halt_timeout_s(place.name) if is_ours else HALT_TIMEOUT_S
+        return halt(
+            app.services,
+            place.root,
+            place.name,
+            grace_s=0.0 if force else grace_s,
+            machine_id=place.machine_id,
+            op=op,
+        )
+
+    results = each_in_turn([(place.name, place) for place in chosen], one, op=app.op)
+    return [(r.machine, r.outcome.value if r.outcome else "not created") for r in results]

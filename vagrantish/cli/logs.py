@@ -14,6 +14,7 @@ EXAMPLES = ("vx logs", "vx logs -f web", "vx logs --previous")
 
 _FOLLOW_S = 0.1
 _CHUNK = 1 << 16
+_LINE_MAX = 1 << 18  # a guest may never end one; then it is shown in pieces
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,22 +49,28 @@ def run(args: argparse.Namespace, app: App) -> int:
 
 def _show(path: Path, app: App, *, follow: bool, view: View) -> None:
     """Print a log of untrusted bytes, made harmless for the terminal."""
+    from vagrantish.cli.output import flush_answers
     from vagrantish.lifecycle import look
     from vagrantish.ssh.console import printable
 
     rest = b""
+    is_over = not follow
     with path.open("rb") as file:
         while True:
             chunk = file.read(_CHUNK)
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 app.answer(printable(line))
+            if len(rest) > _LINE_MAX:
+                app.answer(printable(rest))
+                rest = b""
             if chunk:
                 continue
-            if not follow or view.record is None:
+            if is_over or view.record is None:
                 break
-            if look.look_at(app.home, view.record).process is None and not file.read(1):
-                break
+            flush_answers()
             app.cancel.sleep(_FOLLOW_S)
+            # Once it is gone, what it wrote last is read in one more round.
+            is_over = look.look_at(app.home, view.record).process is None
     if rest:
         app.answer(printable(rest))

@@ -19,11 +19,23 @@ USAGE_STATUS = 2
 
 def entry() -> None:
     """The ``vx`` program."""
+    _fill_standard_streams()
     try:
         status = main()
     except KeyboardInterrupt:  # in the moments before and after main is ready for it
         status = 130
     sys.exit(status)
+
+
+def _fill_standard_streams() -> None:
+    """Started with one of them closed, the next file opened would take its place.
+
+    A lock or a socket as descriptor 2 would get whatever a library writes to stderr.
+    """
+    descriptor = 0
+    while descriptor <= 2:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vagrantish.cli.places import left_over
 from vagrantish.lifecycle import look
 
 TYPE_CHECKING = False
@@ -20,10 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, app: App) -> int:
     root = app.xhyvefile().parent
-    names = app.select(args.names, everything=True)
+    lost = [record.name for record in left_over(app)]
+    names = app.select(args.names, everything=True, beside=lost)
+    if not args.names:
+        names += lost
     views = [look.look(app.home, root, name) for name in names]
     if app.options.json:
-        machines = [view_fields(app, view) for view in views]
+        machines = [
+            {**view_fields(app, view), "in_xhyvefile": view.name not in lost} for view in views
+        ]
         app.answer_json("status", {"project": str(root), "machines": machines})
         return 0
     rows = [(view.name, view.state, *_details(app, view)) for view in views]
@@ -31,6 +37,9 @@ def run(args: argparse.Namespace, app: App) -> int:
     hint = _hint(views)
     if hint:
         app.say(hint)
+    shown = " ".join(name for name in names if name in lost)
+    if shown:
+        app.say(f"No longer in the Xhyvefile: {shown}. `vx destroy {shown}` removes what is left.")
     return 0
 
 

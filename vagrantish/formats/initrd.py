@@ -38,12 +38,19 @@ def check(
     and may raise to stop. Memory is bounded. Raises InitrdError.
     """
     segments = 0
+    first = file.read(sniff.HEAD_BYTES)
+    file.seek(0)
     while _skip_zeros(file):
         start = file.tell()
         head = file.read(sniff.HEAD_BYTES)
         file.seek(start)
         try:
-            _segment(file, head, start, unpacked_max, alive)
+            if not _segment(file, head, start, unpacked_max, alive):
+                raise InitrdError(
+                    _at(start, "there is something no kernel would unpack")
+                    if segments
+                    else f"it is {sniff.describe(first)}, not a cpio archive, plain or compressed"
+                )
         except (cpio.CpioError, unpack.UnpackError) as error:
             raise InitrdError(_at(start, str(error))) from error
         segments += 1
@@ -53,7 +60,8 @@ def check(
 
 def _segment(
     file: BinaryIO, head: bytes, start: int, unpacked_max: int, alive: Callable[[], None]
-) -> None:
+) -> bool:
+    """Read past the part that starts here; False when it is of no kind the kernel knows."""
     word = int.from_bytes(head[:4], "little")
     if head[:6] in cpio.MAGICS:
         if start % 4:
@@ -68,10 +76,9 @@ def _segment(
         _lz4_legacy(file, alive)
     elif head.startswith(b"\x04\x22\x4d\x18"):
         raise InitrdError("it is an lz4 frame, and the kernel wants the legacy format (`lz4 -l`)")
-    elif start:
-        raise InitrdError(_at(start, "there is something no kernel would unpack"))
     else:
-        raise InitrdError(f"it is {sniff.describe(head)}, not a cpio archive or a compressed one")
+        return False
+    return True
 
 
 def _compressed(stream: _Counted) -> None:

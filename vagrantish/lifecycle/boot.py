@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from vagrantish.errors import ProviderError
 from vagrantish.events import Cancel
+from vagrantish.files import sweep_staged
 from vagrantish.lifecycle import connect
+from vagrantish.lifecycle.changes import start_settings
 from vagrantish.lifecycle.create import ssh_fields, user_of
 from vagrantish.lifecycle.spec import box_fields, is_volatile, spec_of, takes_overlay
 from vagrantish.provider import running
@@ -71,6 +73,7 @@ def boot(
     record.box = box_fields(box, machine)
     record.user = user_of(machine, box)
     record.ssh = ssh_fields(machine)
+    record.started_with = start_settings(machine)
     services.machines.save(record)
     if is_volatile(box, machine):
         StepMemory.load(layout.steps).clear()
@@ -119,6 +122,8 @@ def prepare(machine: MachineConfig, box: Box, record: Record, layout: MachineLay
     """Make the disk if there is none yet, and the initrd with this machine's overlay."""
     from vagrantish.box.disk import prepare_disk
 
+    # Whoever was writing these was killed: the machine is locked, and nothing of it runs.
+    sweep_staged(layout.disk, layout.initrd, layout.record, layout.steps)
     prepare_disk(box, layout.disk, machine.disk_bytes)
     if takes_overlay(box):
         from vagrantish.model import ArtifactKind

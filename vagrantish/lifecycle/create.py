@@ -11,12 +11,19 @@ from vagrantish.machine.record import Record
 from vagrantish.ssh import keys
 
 if TYPE_CHECKING:
+    from vagrantish.events import Op
     from vagrantish.lifecycle.services import Services
     from vagrantish.model import Box, MachineConfig, Project
 
 
 def create(
-    services: Services, project: Project, machine: MachineConfig, box: Box, provider: str
+    services: Services,
+    project: Project,
+    machine: MachineConfig,
+    box: Box,
+    provider: str,
+    *,
+    op: Op,
 ) -> Record:
     """Make the machine's folder with a user key and a host key of its own. Raises HostError."""
     unique = uuid.uuid4()
@@ -33,7 +40,7 @@ def create(
         ssh=ssh_fields(machine),
     )
     layout = services.machines.layout(record)
-    user_key = keys.generate(f"vx {project.name} {machine.name}")
+    user_key = keys.generate(key_comment(project.name, machine.name))
     host_key = keys.generate(record.host_alias)
     secrets = {
         layout.user_key.name: user_key.private,
@@ -42,8 +49,14 @@ def create(
         layout.host_key.name + ".pub": f"{host_key.public}\n".encode(),
         layout.known_hosts.name: keys.known_hosts_line(record.host_alias, host_key.public).encode(),
     }
-    services.machines.create(record, secrets, project.root)
+    services.machines.create(record, secrets, project.root, op=op)
     return record
+
+
+def key_comment(project_name: str, machine_name: str) -> str:
+    """A folder's name may hold anything; a key's comment is one line of plain text."""
+    plain = "".join(c if c.isascii() and c.isprintable() else "_" for c in project_name)
+    return f"vx {plain} {machine_name}"
 
 
 def user_of(machine: MachineConfig, box: Box) -> str:

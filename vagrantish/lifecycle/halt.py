@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vagrantish.errors import VxError
 from vagrantish.events import Cancel
+from vagrantish.files import sweep
 from vagrantish.lifecycle import boot, connect, look
 
 if TYPE_CHECKING:
@@ -35,12 +36,21 @@ class DestroyResult:
 
 
 def halt(
-    services: Services, project_root: Path, name: str, *, grace_s: float, op: Op
+    services: Services,
+    project_root: Path,
+    name: str,
+    *,
+    grace_s: float,
+    machine_id: str | None = None,
+    op: Op,
 ) -> HaltResult:
-    """Power the guest down; its disk stays. ``grace_s`` 0 cuts the power."""
+    """Power the guest down; its disk stays. ``grace_s`` 0 cuts the power.
+
+    ``machine_id`` means that very machine, whichever the project now has by the name.
+    """
     began = time.monotonic()
     with services.machines.lock(project_root, name, op=op):
-        view = look.look(services.home, project_root, name)
+        view = _look(services, project_root, name, machine_id)
         if view.record is None:
             return HaltResult(machine=name, outcome=None, seconds=0)
         layout = services.machines.layout(view.record)
@@ -60,17 +70,34 @@ def halt(
         return HaltResult(machine=name, outcome=outcome, seconds=time.monotonic() - began)
 
 
-def destroy(services: Services, project_root: Path, name: str, *, op: Op) -> DestroyResult:
-    """Cut the power and remove the machine with its disk. Safe to repeat."""
+def destroy(
+    services: Services,
+    project_root: Path,
+    name: str,
+    *,
+    machine_id: str | None = None,
+    op: Op,
+) -> DestroyResult:
+    """Cut the power and remove the machine with its disk. Safe to repeat; ``machine_id`` as above."""
     with services.machines.lock(project_root, name, op=op):
-        view = look.look(services.home, project_root, name)
+        view = _look(services, project_root, name, machine_id)
         if view.record is None:
+            sweep(services.home.tmp)  # a disk that a killed vx was just removing
             return DestroyResult(machine=name, existed=False)
         with op.step("destroy", "Destroying"):
             provider = services.provider((view.record.provider,))
             boot.stop_now(provider, services.machines.layout(view.record), op=op)
             services.machines.delete(view.record, project_root)
         return DestroyResult(machine=name, existed=True)
+
+
+def _look(services: Services, project_root: Path, name: str, machine_id: str | None) -> View:
+    if machine_id is None:
+        return look.look(services.home, project_root, name)
+    record = services.machines.by_id(machine_id)
+    if record is None:
+        return look.View(name, look.ABSENT, None, None)
+    return look.look_at(services.home, record)
 
 
 def _ask_guest(services: Services, view: View, op: Op) -> None:

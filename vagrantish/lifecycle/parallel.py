@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vagrantish.model import MachineConfig
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 _WAKE_S = 0.2  # how late a Ctrl-C may be noticed by the thread that waits for the others
 
@@ -86,6 +87,24 @@ def each(
     return _answers([(m.name, futures[m.name]) for m in machines])
 
 
+def each_in_turn(
+    things: Sequence[tuple[str, T]], work: Callable[[T, Op], R], *, op: Op
+) -> tuple[R, ...]:
+    """``work`` for each (machine's name, thing) in turn; a failure keeps none of the others from it.
+
+    Raises as ``each`` does.
+    """
+    answers: list[R] = []
+    failures: list[tuple[str, VxError]] = []
+    for name, thing in things:
+        try:
+            answers.append(work(thing, op.on(name)))
+        except VxError as error:
+            failures.append((name, error))
+    _raise(failures)
+    return tuple(answers)
+
+
 def _answers(futures: Sequence[tuple[str, Future[R]]]) -> tuple[R, ...]:
     failures: list[tuple[str, VxError]] = []
     for name, future in futures:
@@ -94,8 +113,12 @@ def _answers(futures: Sequence[tuple[str, Future[R]]]) -> tuple[R, ...]:
             failures.append((name, error))
         elif error is not None:
             raise error
+    _raise(failures)
+    return tuple(future.result() for _, future in futures)
+
+
+def _raise(failures: list[tuple[str, VxError]]) -> None:
     if len(failures) == 1:
         raise failures[0][1]
     if failures:
         raise SeveralFailed(failures)
-    return tuple(future.result() for _, future in futures)

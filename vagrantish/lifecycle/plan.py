@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vagrantish.lifecycle import look, provisioning
 from vagrantish.lifecycle.boxes import host_arch
+from vagrantish.lifecycle.up import with_needed
 from vagrantish.model import BoxParts
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def plan(
     provisioning.check_only(machines, options.only)
     return tuple(
         (machine.name, action)
-        for machine in machines
+        for machine in with_needed(services, project, machines)
         for action in _actions(services, project, machine, options)
     )
 

@@ -15,6 +15,7 @@ from vagrantish.provision.plan import pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from typing import Any
 
     from vagrantish.events import Op
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from vagrantish.ssh.client import Client
 
 _SCRIPT_MAX_BYTES = 8 << 20
+_CHUNK = 1 << 20
 _READY_LINE = b"vx: ready ssh"
 _REBOOT = "if [ $(id -u) = 0 ]; then reboot; else sudo -n reboot; fi"
 _BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
@@ -133,9 +135,22 @@ def run(
         session.close()
 
 
-def boots_seen(console_log: bytes) -> int:
-    """How often the guest said it was ready since the hypervisor started; at least once. Pure."""
-    return max(1, console_log.count(_READY_LINE))
+def boots_seen(console_log: Path) -> int:
+    """How often the guest said it was ready since the hypervisor started; at least once.
+
+    Read piece by piece: a talkative guest's log may be bigger than the memory.
+    """
+    count, carried = 0, b""
+    try:
+        with console_log.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                text = carried + chunk
+                count += text.count(_READY_LINE)
+                # One byte less than the line: half of it is found with the next piece, no whole twice.
+                carried = text[-(len(_READY_LINE) - 1) :]
+    except OSError:
+        pass  # gone or never made: as if it had said nothing
+    return max(1, count)
 
 
 def forget_after_reboot(services: Services, record: Record) -> None:
@@ -143,17 +158,17 @@ def forget_after_reboot(services: Services, record: Record) -> None:
     if not record.volatile:
         return
     layout = services.machines.layout(record)
-    seen = boots_seen(_console(services, record))
+    seen = boots_seen(services.machines.layout(record).console_log)
     if seen != running.boots(layout):
         StepMemory.load(layout.steps).clear()
         running.mark_ready(layout, boots=seen)
 
 
-def _console(services: Services, record: Record) -> bytes:
+def _size_of(path: Path) -> int:
     try:
-        return services.machines.layout(record).console_log.read_bytes()
+        return path.stat().st_size
     except OSError:
-        return b""
+        return 0
 
 
 class _Session:
@@ -193,7 +208,8 @@ class _Session:
                 'give it a disk (disk = "1GiB") to keep it'
             )
         before = self._boot_id(self.client)
-        console_from = len(_console(self._services, self._record))
+        layout = self._services.machines.layout(self._record)
+        console_from = _size_of(layout.console_log)
         deadline = time.monotonic() + self._machine.boot.timeout_s
         try:
             self.client.exec(_REBOOT, timeout_s=_REBOOT_COMMAND_S, op=self._op)
@@ -206,7 +222,6 @@ class _Session:
                 )
             self._op.cancel.sleep(_GOING_DOWN_S)
         self.client.close()
-        layout = self._services.machines.layout(self._record)
         provider = self._services.provider((self._record.provider,))
         self.client, self._own = (
             boot.wait(
@@ -222,7 +237,7 @@ class _Session:
         )
         if self._boot_id(self.client) in ("", before):
             raise BootError("the guest did not reboot", hint="See `vx logs` for why.")
-        running.mark_ready(layout, boots=boots_seen(_console(self._services, self._record)))
+        running.mark_ready(layout, boots=boots_seen(layout.console_log))
         return self.client
 
     def _boot_id(self, client: Client) -> str:

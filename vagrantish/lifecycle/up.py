@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from vagrantish.errors import MachineError
 from vagrantish.lifecycle import boot, look, parallel, provisioning
 from vagrantish.lifecycle.boxes import resolve_box
-from vagrantish.lifecycle.create import create
+from vagrantish.lifecycle.changes import waiting
+from vagrantish.lifecycle.create import create, ssh_fields
 from vagrantish.model import ArtifactKind
 from vagrantish.provider import running
 
@@ -62,6 +63,7 @@ def up(
 ) -> tuple[UpResult, ...]:
     """Bring machines up, several at once. Raises what ``parallel.each`` raises."""
     provisioning.check_only(machines, options.only)
+    machines = with_needed(services, project, machines)
     down = [machine for machine in machines if not _is_up(services, project, machine)]
     # A missing hypervisor is told before minutes go into a box, and both before any machine starts.
     hypervisors = {machine.name: probe(services, machine, op=op) for machine in down}
@@ -80,6 +82,22 @@ def up(
             )
 
     return parallel.each(machines, one, jobs=options.jobs, op=op)
+
+
+def with_needed(
+    services: Services, project: Project, machines: Sequence[MachineConfig]
+) -> tuple[MachineConfig, ...]:
+    """``machines`` and those they need that are not ready, in the project's order."""
+    by_name = {machine.name: machine for machine in project.machines}
+    wanted = {machine.name for machine in machines}
+    unseen = list(machines)
+    while unseen:
+        for need in unseen.pop().needs:
+            is_ready = look.look(services.home, project.root, need).state == look.RUNNING
+            if need not in wanted and not is_ready:
+                wanted.add(need)
+                unseen.append(by_name[need])
+    return tuple(machine for machine in project.machines if machine.name in wanted)
 
 
 def probe(services: Services, machine: MachineConfig, *, op: Op) -> Hypervisor:
@@ -118,7 +136,9 @@ def _up_one(
         client = _go_on(services, machine, record, op=op)
     else:
         outcome = WAS_RUNNING
-    services.machines.claim(record, project.root)
+        _tell_what_waits(services, machine, record, op=op)
+    if outcome != CREATED:
+        services.machines.claim(record, project.root, op=op)
     try:
         steps = (
             provisioning.run(
@@ -139,6 +159,17 @@ def _up_one(
     return _result(services, machine, record, outcome, steps, time.monotonic() - began)
 
 
+def _tell_what_waits(services: Services, machine: MachineConfig, record: Record, *, op: Op) -> None:
+    """What a running machine takes at once it is given; of the rest the user is told."""
+    if record.ssh != ssh_fields(machine):
+        record.ssh = ssh_fields(machine)
+        services.machines.save(record)
+    keys = waiting(machine, record.started_with)
+    if keys:
+        what = f"{', '.join(keys)} changed since it was started"
+        op.warn(f"{what}: `vx reload {machine.name}` applies that")
+
+
 def _boot(
     services: Services,
     project: Project,
@@ -151,7 +182,7 @@ def _boot(
 ) -> tuple[Record, Client]:
     fresh = record is None
     if record is None:
-        record = create(services, project, machine, box, hypervisor.provider.name)
+        record = create(services, project, machine, box, hypervisor.provider.name, op=op)
     try:
         box = _box_for_disk(record, box)
         boot.check(hypervisor, boot.plan_vm(services, machine, box, record))

@@ -26,12 +26,13 @@ class Record:
 
     ``box`` holds label, arch, volatile and, by artifact kind, the digests its files were made
     from. ``ssh_port`` is the host port of its latest start, 0 before the first. ``ssh`` holds what
-    ``vx ssh`` needs of the settings, as they were at the latest up.
+    ``vx ssh`` needs of the settings, as they were at the latest up. ``started_with`` tells the
+    settings of its latest start from others: their digests by key.
     """
 
     __slots__ = (
-        "box", "created_at", "id", "mac", "name", "project", "provider", "ssh", "ssh_port", "user",
-        "uuid",
+        "box", "created_at", "id", "mac", "name", "project", "provider", "ssh", "ssh_port",
+        "started_with", "user", "uuid",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +49,7 @@ class Record:
         box: dict[str, Any],
         ssh: dict[str, Any] | None = None,
         ssh_port: int = 0,
+        started_with: dict[str, str] | None = None,
     ) -> None:
         self.id = id
         self.uuid = uuid
@@ -60,6 +62,7 @@ class Record:
         self.box = box
         self.ssh = ssh or {}
         self.ssh_port = ssh_port
+        self.started_with = started_with or {}
 
     @property
     def box_label(self) -> str:
@@ -116,7 +119,7 @@ def read(path: Path) -> Record | None:
         record = Record(**fields)
         if not all(isinstance(getattr(record, name), str) for name in _TEXTS):
             raise TypeError
-        if not isinstance(record.box, dict) or not isinstance(record.ssh, dict):
+        if not all(isinstance(t, dict) for t in (record.box, record.ssh, record.started_with)):
             raise TypeError
         if not isinstance(record.ssh_port, int):
             raise TypeError

@@ -14,6 +14,7 @@ from vagrantish.paths import MachineLayout, VxHome, project_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -36,14 +37,12 @@ class MachineStore:
         Raises MachineError when the record is damaged.
         """
         machine_id = _read_id(project_state(project_root) / name)
-        if machine_id is None:
-            return self._find_by_project(project_root, name)
-        record = read(self.home.machine(machine_id).record)
-        if record is None or record.name != name:
-            return None
-        if record.project != str(project_root) and self._is_claimed_elsewhere(record, project_root):
-            return None
-        return record
+        record = read(self.home.machine(machine_id).record) if machine_id else None
+        if record is not None and record.name == name:
+            here = record.project == str(project_root)
+            if here or not self._is_claimed_elsewhere(record, project_root):
+                return record
+        return self._find_by_project(project_root, name)
 
     def all(self) -> tuple[Record, ...]:
         """Every machine whose record can be read, by project and name."""
@@ -57,6 +56,26 @@ class MachineStore:
                 records.append(record)
         return tuple(sorted(records, key=lambda record: (record.project, record.name)))
 
+    def by_id(self, machine_id: str) -> Record | None:
+        """The machine with this id, in whatever project. Raises MachineError when it is damaged."""
+        return read(self.home.machine(machine_id).record) if is_id(machine_id) else None
+
+    def left_over(self, project_root: Path, names: Collection[str]) -> tuple[Record, ...]:
+        """Machines of this project that are none of ``names``: the Xhyvefile lost them since."""
+        try:
+            there = os.listdir(project_state(project_root))
+        except OSError:
+            there = [r.name for r in self.all() if r.project == str(project_root)]
+        found = []
+        for name in sorted(set(there).difference(names)):
+            try:
+                record = self.find(project_root, name)
+            except MachineError:
+                continue  # naming it tells what is wrong with it
+            if record is not None:
+                found.append(record)
+        return tuple(found)
+
     def artifacts_in_use(self) -> set[str]:
         """Digests of the artifacts that machines were made from."""
         return {digest for record in self.all() for digest in record.artifact_digests.values()}
@@ -67,10 +86,13 @@ class MachineStore:
 
         from vagrantish.locks import hold
 
-        key = sha256(f"{project_root}\0{name}".encode(errors="surrogateescape")).hexdigest()[:16]
+        place = os.path.realpath(project_root)  # one lock, by whatever link the project is reached
+        key = sha256(f"{place}\0{name}".encode(errors="surrogateescape")).hexdigest()[:16]
         return hold(self.home.locks / f"machine-{key}.lock", what=f"machine {name}", op=op)
 
-    def create(self, record: Record, secrets: dict[str, bytes], project_root: Path) -> None:
+    def create(
+        self, record: Record, secrets: dict[str, bytes], project_root: Path, *, op: Op
+    ) -> None:
         """Make the machine's folder, whole or not at all; ``secrets`` are files of mode 0600.
 
         Raises HostError.
@@ -86,19 +108,23 @@ class MachineStore:
             write_atomic(layout.record, record.to_json(), mode=0o600)
             with host_errors(f"make machine {record.name}"):
                 os.rename(folder, self.layout(record).directory)
-        self.claim(record, project_root)
+        self.claim(record, project_root, op=op)
 
-    def claim(self, record: Record, project_root: Path) -> None:
-        """Tie the machine to the project's present place, in both directions."""
-        from vagrantish.files import make_dir, write_atomic
+    def claim(self, record: Record, project_root: Path, *, op: Op) -> None:
+        """Tie the machine to the project's present place, in both directions.
 
-        id_file = project_state(project_root) / record.name
-        if _read_id(id_file) != record.id:
-            make_dir(id_file.parent)
-            ignore = id_file.parent / ".gitignore"
-            if not ignore.exists():
-                write_atomic(ignore, b"*\n")
-            write_atomic(id_file, f"{record.id}\n".encode())
+        Where the project's folder cannot be written, the record alone must do: then the machine
+        is found for as long as the project stays where it is.
+        """
+        from vagrantish.errors import HostError
+
+        try:
+            self._name_in_project(record, project_root)
+        except HostError as error:
+            op.warn(
+                f"{error.message}; should this project be moved, it will not find its "
+                f"machine {record.name} again"
+            )
         if record.project != str(project_root):
             record.project = str(project_root)
             self.save(record)
@@ -110,14 +136,30 @@ class MachineStore:
 
     def delete(self, record: Record, project_root: Path) -> None:
         """Remove the machine and its disk. Nothing of it may run any more."""
+        from contextlib import suppress
+
         from vagrantish.files import host_errors, staging
 
         with staging(self.home.tmp) as folder, host_errors(f"remove machine {record.name}"):
             os.rename(self.layout(record).directory, folder / record.id)
         id_file = project_state(project_root) / record.name
         if _read_id(id_file) == record.id:
-            with host_errors(f"remove {id_file}"):
-                id_file.unlink(missing_ok=True)
+            # In a folder that cannot be written it may stay: it leads nowhere now.
+            with suppress(OSError):
+                id_file.unlink()
+
+    def _name_in_project(self, record: Record, project_root: Path) -> None:
+        from vagrantish.files import make_dir, sweep_staged, write_atomic
+
+        id_file = project_state(project_root) / record.name
+        if _read_id(id_file) == record.id:
+            return
+        make_dir(id_file.parent)
+        sweep_staged(id_file)
+        ignore = id_file.parent / ".gitignore"
+        if not ignore.exists():
+            write_atomic(ignore, b"*\n")
+        write_atomic(id_file, f"{record.id}\n".encode())
 
     def _ids(self) -> list[str]:
         try:

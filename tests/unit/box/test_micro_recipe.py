@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -107,6 +108,11 @@ def test_a_module_comes_after_all_it_needs_however_deep() -> None:
     assert text.splitlines() == [
         "a.ko: ring.ko", "b.ko: a.ko ring.ko", "net.ko: b.ko a.ko ring.ko", "ring.ko:",
     ]  # fmt: skip
+
+
+def test_a_plain_or_xz_module_is_unpacked() -> None:
+    assert kernel.unpacked(b"ELF", "x.ko") == b"ELF"
+    assert kernel.unpacked(lzma.compress(b"ELF"), "x.ko.xz") == b"ELF"
 
 
 @pytest.mark.skipif(shutil.which("busybox") is None, reason="needs busybox")

@@ -39,7 +39,7 @@ def test_members_come_back_with_modes_owners_and_device_numbers() -> None:
 def test_the_cpio_program_lists_what_was_written(tmp_path: Path) -> None:
     archive = cpio.archive(cpio.with_parents(ENTRIES))
 
-    listed = subprocess.run(["cpio", "-itv"], input=archive, capture_output=True, check=True)
+    listed = subprocess.run(["cpio", "-itvn"], input=archive, capture_output=True, check=True)
 
     lines = listed.stdout.decode().splitlines()
     assert [line.split()[0] for line in lines] == [

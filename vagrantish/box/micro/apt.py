@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from vagrantish.errors import DigestMismatch, FetchError, HostError
 from vagrantish.files import host_errors, make_dir, staging, sync_dir
+from vagrantish.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -136,6 +138,10 @@ def _drop_others(kept: Path, names: Container[str]) -> None:
 
 
 def _download(packages: Iterable[Package], folder: Path, total: int, step: Step) -> None:
+    with host_errors(f"fetch {format_size(total)} of packages into {folder}"):
+        # apt itself retries on a full disk for long, and then blames the network.
+        if shutil.disk_usage(folder).free < total:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     log = folder / "apt.log"
     command = [
         "apt-get", "download", "-q",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _LIBRARY_DIR = "usr/lib/x86_64-linux-gnu"
 _LOADER = "ld-linux-x86-64.so.2"
 _USER_ID = 1000
+_NEEDED_APPLETS = {"cp", "dd", "init", "ip", "modprobe", "mount", "sh", "switch_root", "udhcpc"}
 _APPLET = re.compile(rb"([a-z0-9_.\[-]{1,32})\0")
 
 
@@ -142,8 +143,11 @@ def _add_libraries(files: Files, libraries: Mapping[str, bytes]) -> None:
 
 def _add_applets(files: Files) -> None:
     """A link for each program busybox can be, where no other file has that name."""
-    data = files.entries["usr/bin/busybox"].data
-    for name in applets(data):
+    names = applets(files.entries["usr/bin/busybox"].data)
+    lacking = sorted(_NEEDED_APPLETS - set(names))
+    if lacking:
+        raise BoxError(f"the busybox of this host's packages lacks {', '.join(lacking)}")
+    for name in names:
         path = f"usr/bin/{name}"
         if path not in files.entries:
             files.add(cpio.symlink(path, "busybox"))
@@ -151,15 +155,14 @@ def _add_applets(files: Files) -> None:
 
 def applets(busybox: bytes) -> tuple[str, ...]:
     """Their names lie in the program one after the other, sorted, each ended by NUL."""
-    start = busybox.find(b"\0[\0[[\0")
-    if start < 0:
-        raise BoxError("the busybox package's list of applets was not found")
+    at = busybox.find(b"[\0[[\0")
     names: list[str] = []
-    at = start + 1
-    while match := _APPLET.match(busybox, at):
+    while at >= 0 and (match := _APPLET.match(busybox, at)):
         name = match[1].decode()
         if names and name <= names[-1]:
             break
         names.append(name)
         at = match.end()
+    if "sh" not in names:
+        raise BoxError("the busybox package's list of applets was not found")
     return tuple(names)

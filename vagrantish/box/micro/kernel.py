@@ -6,10 +6,12 @@ import lzma
 import posixpath
 import subprocess
 from dataclasses import dataclass, field
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from vagrantish.box.micro import debs
 from vagrantish.errors import BoxError, HostError
+from vagrantish.files import host_errors
 from vagrantish.formats import cpio, elf
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vagrantish.events import Op
+
+
+_APT_HELPER = "/usr/lib/apt/apt-helper"
 
 
 @dataclass
@@ -75,7 +80,7 @@ def _collect(package: Path, stems: frozenset[str], found: _Found) -> None:
         elif base == "modules.builtin":
             found.builtin = {_stem(line) for line in data.decode().split()}
         else:
-            found.modules[_stem(name)] = _unpacked(data, base)
+            found.modules[_stem(name)] = unpacked(data, base)
 
 
 def _stem(path: str) -> str:
@@ -103,20 +108,22 @@ def modules_dep(depends: Mapping[str, tuple[str, ...]]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _unpacked(data: bytes, name: str) -> bytes:
+def unpacked(data: bytes, name: str) -> bytes:
+    """A module as the kernel takes it; ``name`` tells how it is packed. Raises BoxError, HostError."""
     if name.endswith(".xz"):
         return lzma.decompress(data)
     return _unzstd(data, name) if name.endswith(".zst") else data
 
 
 def _unzstd(data: bytes, name: str) -> bytes:
-    try:
-        result = subprocess.run(["zstd", "-dcq"], input=data, capture_output=True)
-    except OSError as error:
-        raise HostError(
-            f"this kernel's modules are packed with zstd ({name})",
-            hint="Install it: `sudo apt-get install zstd`.",
-        ) from error
+    """By apt's own means: where packages are packed so, apt can read it, and zstd may be missing."""
+    with host_errors("write a temporary file"), NamedTemporaryFile(suffix=".zst") as file:
+        file.write(data)
+        file.flush()
+        try:
+            result = subprocess.run([_APT_HELPER, "cat-file", file.name], capture_output=True)
+        except OSError as error:
+            raise HostError(f"cannot run {_APT_HELPER}: {error.strerror}") from error
     if result.returncode:
         raise BoxError(f"cannot unpack {name}: {result.stderr.decode('utf-8', 'replace').strip()}")
     return result.stdout

@@ -1,0 +1,43 @@
+"""Which settings a running machine does not have yet, because they take effect at its start."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from vagrantish.model import BoxParts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vagrantish.model import MachineConfig
+
+_DIGITS = 12
+
+
+def start_settings(machine: MachineConfig) -> dict[str, str]:
+    """Key of the Xhyvefile → a short digest of its value: the value itself may be a secret."""
+    box = machine.box
+    parts = (
+        (sorted(box.sources.items()), box.cmdline, box.seed) if isinstance(box, BoxParts) else box
+    )
+    values = {
+        "box": parts,
+        "cpus": machine.cpus,
+        "memory": machine.memory_bytes,
+        "disk": machine.disk_bytes,
+        "hostname": machine.hostname,
+        "boot.cmdline": machine.boot.cmdline,
+        "ssh.user": machine.ssh.user,
+        "ssh.port": machine.ssh.port,
+        "ssh.extra_keys": machine.ssh.extra_keys,
+        "forward": machine.forwards,
+        "qemu": machine.qemu,
+    }
+    return {key: sha256(str(value).encode()).hexdigest()[:_DIGITS] for key, value in values.items()}
+
+
+def waiting(machine: MachineConfig, started_with: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys whose values changed since the machine was started with ``started_with``."""
+    now = start_settings(machine)
+    return tuple(key for key, digest in now.items() if started_with.get(key, digest) != digest)
