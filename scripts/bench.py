@@ -352,6 +352,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure vx beside the same guest by hand.")
     parser.add_argument("-n", "--repetitions", type=int, default=5, metavar="N")
     repetitions = parser.parse_args().repetitions
+    load = os.getloadavg()[0]
     home = Path(
         subprocess.run(
             [ROOT / "scripts/home.sh"], check=True, capture_output=True, text=True
@@ -381,6 +382,8 @@ def main() -> int:
     print(table([header, *(row.cells() for row in rows)]))
     missed = [row.title.strip() for row in rows if not row.kept()]
     print(f"\n{len(missed)} of {len(rows)} missed" if missed else "\nAll kept.")
+    if load > (os.cpu_count() or 1) / 2:
+        print(f"The computer was busy with other things (load {load:.1f}): measure again without.")
     return 0
 
 

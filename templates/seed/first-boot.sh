@@ -39,9 +39,13 @@ start_network() {
     ip link set "$interface" up
     set -- -i "$interface" -x "hostname:$1" -p "/run/udhcpc.$interface.pid"
     [ ! -x /etc/udhcpc/default.script ] || set -- "$@" -s /etc/udhcpc/default.script
-    udhcpc "$@" -t 20 -T 1 -n >/dev/null 2>&1 && say "network up" && return
-    say "failed: no answer to DHCP on $interface"
+    if udhcpc "$@" -t 20 -T 1 -n >/dev/null 2>&1; then
+        say "network up"
+        return
+    fi
+    # It goes on asking: who opens the console may find the network back.
     udhcpc "$@" -b >/dev/null 2>&1
+    no_address=$interface
 }
 
 # Lines between our two marks are ours; others the user may have put there.
@@ -81,10 +85,12 @@ start_sshd() {
 }
 
 [ -d "$seed" ] || fail "there is no seed"
+no_address=
 name=$(first_line "$seed/hostname") || exit 1
 user=$(first_line "$seed/user") || exit 1
 set_name "$name"
 start_network "$name"
 allow_keys "$user"
 start_sshd
+[ -z "$no_address" ] || fail "no answer to DHCP on $no_address"
 say "ready ssh"

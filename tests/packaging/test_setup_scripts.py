@@ -10,7 +10,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = "cat cksum dirname env grep id mkdir mktemp printf rm sed sh tail wc".split()
+TOOLS = [
+    "cat",
+    "cksum",
+    "dirname",
+    "env",
+    "grep",
+    "id",
+    "mkdir",
+    "mktemp",
+    "printf",
+    "rm",
+    "sed",
+    "sh",
+    "tail",
+    "wc",
+]
 
 
 class Computer:

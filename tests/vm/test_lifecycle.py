@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +14,8 @@ import psutil
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Vx
 
 pytestmark = pytest.mark.vm
@@ -241,3 +244,29 @@ def test_a_disk_keeps_what_was_written_over_a_halt(vx: Vx) -> None:
     vx.run("reload")
 
     assert vx.run("ssh", "-c", "cat ~/note; wc -l < ~/runs").stdout.split() == ["kept", "1"]
+
+
+def test_the_up_that_builds_the_box_already_takes_its_defaults(vx: Vx, micro_store: Path) -> None:
+    for part in ("boxes", "artifacts"):
+        shutil.rmtree(vx.home / part)
+    shutil.copytree(micro_store / "downloads", vx.home / "downloads")
+    vx.xhyvefile(MICRO)
+
+    vx.run("up")
+
+    argv = json.loads(vx.run("argv", "--json").stdout)["argv"]
+    assert "changed" not in vx.run("up").stderr
+    assert argv[argv.index("-m") + 1] == "256M"
+
+
+def test_a_running_machine_tells_what_waits_for_a_reload(vx: Vx) -> None:
+    vx.xhyvefile(MICRO)
+    vx.run("up")
+
+    vx.xhyvefile('memory = "300MiB"\n' + MICRO)
+    assert "memory changed since it was started: `vx reload default`" in vx.run("up").stderr
+    vx.run("reload")
+
+    assert "changed" not in vx.run("up").stderr
+    argv = json.loads(vx.run("argv", "--json").stdout)["argv"]
+    assert argv[argv.index("-m") + 1] == "300M"

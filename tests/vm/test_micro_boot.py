@@ -123,7 +123,7 @@ def _knows_no_other_host_key(guest: Guest, tmp_path: Path) -> None:
     assert "Host key verification failed" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["sudo poweroff", "sudo sh -c poweroff", "sudo /sbin/poweroff"])
+@pytest.mark.parametrize("command", ["sudo /sbin/poweroff", "sudo sh -c poweroff"])
 def test_poweroff_over_ssh_ends_the_guest(guest: Guest, command: str) -> None:
     guest.start()
 
@@ -133,11 +133,10 @@ def test_poweroff_over_ssh_ends_the_guest(guest: Guest, command: str) -> None:
     assert "reboot: Power down" in guest.console
 
 
-@pytest.mark.parametrize("command", ["sudo reboot", "sudo sh -c reboot"])
-def test_reboot_over_ssh_restarts_the_guest(guest: Guest, command: str) -> None:
+def test_reboot_over_ssh_restarts_the_guest(guest: Guest) -> None:
     guest.start()
 
-    guest.ssh(command, check=False)
+    guest.ssh("sudo sh -c reboot", check=False)
 
     guest.ended_after()  # -no-reboot makes an end of it
     assert "reboot: Restarting system" in guest.console
@@ -154,19 +153,20 @@ def test_the_console_gives_a_shell_and_open_shells_do_not_delay_the_power_button
         guest.wait_for("root@web-1")
         console.sendall(b"echo ans'wer' $(id -u) $(tty)\n")
         guest.wait_for("answer 0 /dev/ttyS0")
-        session = subprocess.Popen(
-            ["ssh", "-F", guest.folder / "ssh_config", "-tt", "guest"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            assert session.stdout is not None
-            session.stdout.read(1)
+    # Left now, with the shell still there: QEMU waits for a client that does not read.
+    session = subprocess.Popen(
+        ["ssh", "-F", guest.folder / "ssh_config", "-tt", "guest"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert session.stdout is not None
+        session.stdout.read(1)
 
-            guest.qmp("system_powerdown")
+        guest.qmp("system_powerdown")
 
-            assert guest.ended_after() < 4
-        finally:
-            session.communicate(timeout=10)
+        assert guest.ended_after() < 4
+    finally:
+        session.communicate(timeout=10)
 
 
 def test_a_disk_keeps_what_was_written_over_power_off_and_power_cut(

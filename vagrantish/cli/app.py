@@ -158,7 +158,7 @@ class App:
 
     @property
     def home(self) -> VxHome:
-        """Raises HostError when VX_HOME cannot be a folder."""
+        """Raises HostError when VX_HOME cannot be a folder, or sudo would leave files of root in it."""
         if self._home is None:
             from vagrantish.paths import VxHome
 
@@ -170,6 +170,7 @@ class App:
                     f"VX_HOME is {home.root}, which is not a folder",
                     hint="Point VX_HOME at a folder, or remove that file.",
                 )
+            _refuse_sudo(home.root, self.env)
             self._home = home
         return self._home
 
@@ -224,6 +225,10 @@ class App:
                 box_defaults=self._box_defaults,
             )
         return self._loaded
+
+    def forget_settings(self) -> None:
+        """Read them anew when next asked: a box that was not there may bring defaults."""
+        self._loaded = None
 
     def _box_defaults(self, box: BoxRef | BoxParts) -> tuple[str, Mapping[str, Any]] | None:
         from vagrantish.model import BoxRef
@@ -292,6 +297,21 @@ class App:
         raise UsageError(
             f"which machine? There are {', '.join(names)}",
             hint="Name one, or write primary = true for one of them in the Xhyvefile.",
+        )
+
+
+def _refuse_sudo(home: Path, env: Mapping[str, str]) -> None:
+    """Some systems' sudo keeps HOME; the user could then do nothing with their own machines."""
+    user = env.get("SUDO_UID", "")
+    if os.geteuid() != 0 or not user.isdigit() or int(user) == 0:
+        return
+    there = next(path for path in (home, *home.parents) if path.exists())
+    if there.stat().st_uid == int(user):
+        from vagrantish.errors import HostError
+
+        raise HostError(
+            f"under sudo vx would leave files owned by root in {home}",
+            hint="Run vx without sudo: it needs no root. For machines of root, set VX_HOME.",
         )
 
 

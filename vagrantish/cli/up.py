@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from vagrantish.cli.app import App
     from vagrantish.lifecycle.up import UpResult
+    from vagrantish.model import MachineConfig, Project
 
 EXAMPLES = ("vx up", "vx up web 'db-*'", "vx up --only motd --force", "vx up --plan")
 
@@ -45,7 +46,8 @@ def add_step_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, app: App) -> int:
     from vagrantish.lifecycle.plan import plan
-    from vagrantish.lifecycle.up import UpOptions, up
+    from vagrantish.lifecycle.provisioning import check_only
+    from vagrantish.lifecycle.up import UpOptions, get_boxes, up
 
     options = UpOptions(
         provision=args.provision,
@@ -53,11 +55,19 @@ def run(args: argparse.Namespace, app: App) -> int:
         force=args.force,
         jobs=app.jobs(args.jobs),
     )
-    project = app.project(provider=args.provider)
     wanted = set(app.select(args.names))
-    machines = [machine for machine in project.machines if machine.name in wanted]
+
+    def chosen() -> tuple[Project, list[MachineConfig]]:
+        project = app.project(provider=args.provider)
+        return project, [machine for machine in project.machines if machine.name in wanted]
+
+    project, machines = chosen()
     if args.plan:
         return _show_plan(plan(app.services, project, machines, options), app)
+    check_only(machines, options.only)
+    if get_boxes(app.services, project, machines, op=app.op):
+        app.forget_settings()
+        project, machines = chosen()
     results = up(app.services, project, machines, options, op=app.op)
     report(results, app)
     return 0

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from vagrantish.errors import MachineError
 from vagrantish.lifecycle import boot, look, parallel, provisioning
-from vagrantish.lifecycle.boxes import resolve_box
+from vagrantish.lifecycle.boxes import host_arch, resolve_box
 from vagrantish.lifecycle.changes import waiting
 from vagrantish.lifecycle.create import create, ssh_fields
-from vagrantish.model import ArtifactKind
+from vagrantish.model import ArtifactKind, BoxRef
 from vagrantish.provider import running
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ def up(
     provisioning.check_only(machines, options.only)
     machines = with_needed(services, project, machines)
     down = [machine for machine in machines if not _is_up(services, project, machine)]
-    # A missing hypervisor is told before minutes go into a box, and both before any machine starts.
     hypervisors = {machine.name: probe(services, machine, op=op) for machine in down}
     boxes = {machine.name: resolve_box(services, machine.box, op=op) for machine in down}
 
@@ -82,6 +81,29 @@ def up(
             )
 
     return parallel.each(machines, one, jobs=options.jobs, op=op)
+
+
+def get_boxes(
+    services: Services, project: Project, machines: Sequence[MachineConfig], *, op: Op
+) -> bool:
+    """Bring the boxes into the store that ``up`` will want; whether any was not there before.
+
+    Then the settings must be read again, as a box brings defaults of its own. A missing hypervisor
+    is told before minutes go into a box, and both before any machine starts.
+    """
+    wanted = with_needed(services, project, machines)
+    missing = [
+        machine
+        for machine in wanted
+        if isinstance(machine.box, BoxRef)
+        and not _is_up(services, project, machine)
+        and services.boxes.get(machine.box, host_arch()) is None
+    ]
+    for machine in missing:
+        probe(services, machine, op=op)
+    for machine in missing:
+        resolve_box(services, machine.box, op=op)
+    return bool(missing)
 
 
 def with_needed(

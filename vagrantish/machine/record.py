@@ -109,7 +109,10 @@ def read(path: Path) -> Record | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise MachineError(f"cannot read {path}: {error.strerror}") from error
+        raise MachineError(
+            f"cannot read {path}: {error.strerror}",
+            hint="Check who owns it: machines belong to the user who ran `vx up`.",
+        ) from error
     try:
         fields = json.loads(raw)
         if fields.pop("schema") != SCHEMA:
