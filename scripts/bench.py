@@ -2,7 +2,7 @@
 
 Everything is measured in this one run, by hand and with vx in turns, and shown as medians with the
 least and the most. By hand means: the command that ``vx argv`` prints, with its own files, and the
-OpenSSH client knocking every 0.1 s until a command succeeds.
+OpenSSH client knocking every 0.2 s until a command succeeds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ VX = Path(sys.executable).with_name("vx")
 XHYVEFILE = 'box = "micro"\nmemory = "256MiB"\ncpus = 1\n'
 READY_LINE = b"vx: ready ssh"  # on the console, when the guest's sshd listens
 READY_STAGE = "sshd"  # in vx's events, when it has seen that line
-KNOCK_EVERY_S = 0.1
+KNOCK_EVERY_S = 0.2  # more often, and attempts would slow each other down
 GIVE_UP_S = 120.0
 SETTLE_S = 2.0  # a guest that has just come up is busy for a moment, and slower to go down
 STARTS = 20  # of a short command
@@ -234,7 +234,7 @@ class ConsoleWatch(threading.Thread):
 
 
 def knock(command: Sequence[str]) -> None:
-    """Start another ``command`` every 0.1 s until one succeeds.
+    """Start another ``command`` every 0.2 s until one succeeds.
 
     An attempt is not waited for: QEMU accepts a connection long before the guest listens, and
     then an early one hangs for seconds.

@@ -32,10 +32,6 @@ _CONNECTS = 3
 _CHECK_URL = "Check the URL and the network, then run the same command again."
 
 
-def is_url(text: str) -> bool:
-    return "://" in text
-
-
 def fetch(
     url: str,
     *,

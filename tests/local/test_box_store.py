@@ -335,11 +335,12 @@ def test_a_killed_add_is_absent_or_whole_and_the_next_one_succeeds(
     folder = box_folder(tmp_path)
     (folder / "vmlinuz").write_bytes(kernel() + os.urandom(32 << 20))
     child = subprocess.Popen(
-        [sys.executable, "-c", ADDING, home.root, folder], cwd=ROOT, stdout=subprocess.DEVNULL
-    )
+        [sys.executable, "-c", ADDING, home.root, folder],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     time.sleep(delay_s)
     child.send_signal(signal.SIGKILL)
-    child.wait()
+    assert child.communicate()[1] == ""
 
     assert len(store.list()) in (0, 1)
     add(store, folder)

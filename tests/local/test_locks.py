@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fakes.recorder import quiet_op
 from vagrantish.events import Cancel, Cancelled, Note, Op
 from vagrantish.locks import hold
 
@@ -99,3 +100,15 @@ def test_a_lock_can_be_taken_again_after_it_was_released(path: Path) -> None:
             pass
 
     assert recorder.events == []
+
+
+def test_a_lock_is_had_also_where_its_holder_cannot_be_noted(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "machine.lock"
+    path.parent.mkdir()
+    path.with_name("machine.lock.holder").mkdir()  # as little to be written as on a full disk
+
+    with hold(path, what="machine web", op=quiet_op()):
+        waiting = quiet_op()
+        waiting.cancel.set()
+        with pytest.raises(Cancelled), hold(path, what="machine web", op=waiting):
+            pass

@@ -188,8 +188,12 @@ def test_up_starts_again_after_the_hypervisor_was_killed(vx: Vx) -> None:
     while machine(vx)["state"] != "halted":
         assert time.monotonic() < deadline
     vx.run("ssh", "-c", "true", status=6)
+    folder = vx.home / "machines" / before["id"]
+    for name in (".initrd.0123abcd.tmp", ".machine.json.0123abcd.tmp", ".steps.json.0123abcd.tmp"):
+        (folder / name).write_text("left by a vx that was killed")
     vx.run("up")
 
+    assert list(folder.glob("*.tmp")) == []
     after = machine(vx)
     assert after["state"] == "running"
     assert after["pid"] != before["pid"]
@@ -245,6 +249,17 @@ def test_a_disk_keeps_what_was_written_over_a_halt(vx: Vx) -> None:
 
     assert vx.run("ssh", "-c", "cat ~/note; wc -l < ~/runs").stdout.split() == ["kept", "1"]
 
+    text = (vx.folder / "Xhyvefile").read_text()
+    vx.xhyvefile(text.replace("256MiB", "512MiB"))
+    assert "256MiB" in vx.run("reload", status=6).stderr
+    assert machine(vx)["state"] == "running"  # it would not have come up again
+
+    vx.xhyvefile(text.replace('disk = "256MiB"', ""))
+    assert "unused" in vx.run("reload").stderr
+    vx.xhyvefile(text)
+    vx.run("reload")
+    assert vx.run("ssh", "-c", "cat ~/note; wc -l < ~/runs").stdout.split() == ["kept", "2"]
+
 
 def test_the_up_that_builds_the_box_already_takes_its_defaults(vx: Vx, micro_store: Path) -> None:
     for part in ("boxes", "artifacts"):
@@ -270,3 +285,14 @@ def test_a_running_machine_tells_what_waits_for_a_reload(vx: Vx) -> None:
     assert "changed" not in vx.run("up").stderr
     argv = json.loads(vx.run("argv", "--json").stdout)["argv"]
     assert argv[argv.index("-m") + 1] == "300M"
+
+
+def test_a_disk_that_is_added_later_is_provisioned_like_a_new_machine(vx: Vx) -> None:
+    text = MICRO + '[[provision]]\nname = "once"\ninline = "echo x >> /home/vx/runs"\n'
+    vx.xhyvefile(text)
+    vx.run("up")
+    vx.xhyvefile('disk = "64MiB"\n' + text)
+
+    vx.run("reload")
+
+    assert vx.run("ssh", "-c", "cat ~/runs").stdout == "x\n"

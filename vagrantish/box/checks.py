@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from vagrantish.events import Op
 
-_KERNEL_HEAD = 64 << 10  # the setup part, which also holds the kernel's version text
 _SIZE_MAX = {
     ArtifactKind.KERNEL: 1 << 30,
     ArtifactKind.INITRD: 4 << 30,
@@ -50,7 +49,7 @@ def disk_format(path: Path) -> str:
 
 def _check_kernel(path: Path, size: int, label: str, cmdline: str) -> None:
     with path.open("rb") as file:
-        head = file.read(_KERNEL_HEAD)
+        head = file.read(sniff.HEAD_BYTES)
     try:
         kernel = bzimage.parse(head, size)
     except bzimage.KernelError as error:

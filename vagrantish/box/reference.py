@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import re
 
 from vagrantish.model import BoxRef, Digest
@@ -53,5 +53,5 @@ def parse_digest(text: str) -> Digest:
 
 
 def host_arch() -> str:
-    machine = platform.machine().lower()
+    machine = os.uname().machine.lower()
     return _ARCHES.get(machine, machine)

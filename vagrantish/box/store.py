@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import time
 from dataclasses import replace
@@ -238,6 +237,8 @@ class BoxStore:
             return BoxNotFound(
                 f"there is no box {ref} in the store", hint="Build it: `vx box build micro`."
             )
+        import difflib
+
         close = difflib.get_close_matches(ref.name, [*known, "micro"], n=1)
         maybe = f'Did you mean "{close[0]}"? ' if close else ""
         return BoxNotFound(

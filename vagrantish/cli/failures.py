@@ -154,7 +154,7 @@ class Told:
             lines.insert(0, f"{len(self.problems)} problems in the settings")
         yield lines[0]
         yield from (f"  {line}" for line in lines[1:])
-        if self.stage:
+        if self.stage and "it came as far as" not in self.message:
             yield f"  It came as far as: {clean(self.stage)}"
         if self.console:
             yield "  The last lines of its console:"

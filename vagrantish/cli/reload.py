@@ -21,8 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, app: App) -> int:
     from vagrantish.cli import up
     from vagrantish.cli.halt import halt_all
+    from vagrantish.lifecycle.provisioning import check_only
+    from vagrantish.lifecycle.up import check_restart
 
     if not args.plan:
-        app.project(provider=args.provider)  # a broken Xhyvefile must not cost a running machine
-        halt_all(app, app.select(args.names), force=False)
+        # What is wrong with the settings must not cost a running machine.
+        project = app.project(provider=args.provider)
+        names = app.select(args.names)
+        machines = [machine for machine in project.machines if machine.name in names]
+        check_only(machines, args.only)
+        check_restart(app.services, project, machines, op=app.op)
+        app.forget_settings()  # a box that this has brought may have defaults
+        halt_all(app, names, force=False)
     return up.run(args, app)

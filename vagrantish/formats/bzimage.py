@@ -12,7 +12,6 @@ from vagrantish.formats import sniff
 
 HEADER_BYTES = 0x270
 _PROTOCOL_MIN = 0x020A  # Linux 2.6.31: the first with init_size, which loaders without a BIOS need
-_BZIMAGE_BASE = 0x100000
 
 
 class KernelError(ValueError):
@@ -23,12 +22,10 @@ class KernelError(ValueError):
 class Kernel:
     protocol: int  # 0x020f is 2.15
     cmdline_max: int  # bytes, without the final NUL
-    memory_bytes: int  # what the kernel needs to unpack itself, counted from address 0
-    release: str  # "6.1.0-56-cloud-amd64 (…) #1 SMP …"; empty where the kernel does not say
 
 
 def parse(head: bytes, size_bytes: int) -> Kernel:
-    """Judge the kernel whose first bytes (at least 32 KiB, or all of it) are ``head``.
+    """Judge the kernel whose first bytes (at least HEADER_BYTES, or all of it) are ``head``.
 
     Raises KernelError.
     """
@@ -39,7 +36,6 @@ def parse(head: bytes, size_bytes: int) -> Kernel:
     (system_size,) = struct.unpack_from("<I", head, 0x1F4)
     (boot_flag,) = struct.unpack_from("<H", head, 0x1FE)
     (protocol,) = struct.unpack_from("<H", head, 0x206)
-    (release_at,) = struct.unpack_from("<H", head, 0x20E)
     (load_flags,) = struct.unpack_from("<B", head, 0x211)
     if boot_flag != 0xAA55 or setup_sectors == 0:
         raise KernelError("its boot header is damaged")
@@ -55,22 +51,9 @@ def parse(head: bytes, size_bytes: int) -> Kernel:
         raise KernelError(
             f"it is cut short: {size_bytes} bytes, and its header promises {expected}"
         )
-    alignment, relocatable = struct.unpack_from("<IB", head, 0x230)
     (cmdline_size,) = struct.unpack_from("<I", head, 0x238)
-    (preferred,) = struct.unpack_from("<Q", head, 0x258)
-    (init_size,) = struct.unpack_from("<I", head, 0x260)
-    start = preferred
-    if relocatable and alignment:
-        start = -(-_BZIMAGE_BASE // alignment) * alignment
     return Kernel(
         protocol=protocol,
         # boot.rst counts the final NUL out, xhyve's loader counts it in: the safe reading.
         cmdline_max=max(cmdline_size, 1) - 1,
-        memory_bytes=start + init_size,
-        release=_text(head, release_at + 0x200) if release_at else "",
     )
-
-
-def _text(head: bytes, start: int) -> str:
-    end = head.find(b"\0", start, start + 256)
-    return head[start:end].decode("ascii", "replace") if end > start else ""

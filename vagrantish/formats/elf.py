@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _MAGIC = b"\x7fELF\x02\x01"
 _PT_LOAD, _PT_DYNAMIC = 1, 2
-_DT_NEEDED, _DT_STRTAB, _DT_SONAME = 1, 5, 14
+_DT_NEEDED, _DT_STRTAB = 1, 5
 
 
 class ElfError(ValueError):
@@ -26,11 +26,7 @@ def is_elf(data: bytes) -> bool:
 
 def needed(data: bytes) -> tuple[str, ...]:
     """The sonames of the libraries a program or library is linked with. Raises ElfError."""
-    return tuple(_dynamic_strings(data, _DT_NEEDED))
-
-
-def soname(data: bytes) -> str | None:
-    return next(_dynamic_strings(data, _DT_SONAME), None)
+    return tuple(_needed(data))
 
 
 def module_info(data: bytes) -> dict[str, str]:
@@ -43,7 +39,7 @@ def module_info(data: bytes) -> dict[str, str]:
     return info
 
 
-def _dynamic_strings(data: bytes, wanted: int) -> Iterator[str]:
+def _needed(data: bytes) -> Iterator[str]:
     try:
         loads: list[tuple[int, int, int]] = []
         tags: list[tuple[int, int]] = []
@@ -63,7 +59,7 @@ def _dynamic_strings(data: bytes, wanted: int) -> Iterator[str]:
             if address <= strings < address + size
         )
         for tag, value in tags:
-            if tag == wanted:
+            if tag == _DT_NEEDED:
                 end = data.index(b"\0", base + value)
                 yield data[base + value : end].decode()
     except (struct.error, StopIteration, ValueError) as error:

@@ -69,14 +69,21 @@ def boot(
     """
     layout = services.machines.layout(record)
     vm = plan_vm(services, machine, box, record)
+    if is_volatile(box, machine) or record.volatile or not layout.disk.exists():
+        # The guest begins anew, so what steps once did is gone: in RAM now or before, or on a disk
+        # that is only made here.
+        StepMemory.load(layout.steps).clear()
+    if layout.disk.exists() and not vm.disks:
+        op.warn(
+            "The Xhyvefile no longer gives this machine a disk; the one it had is kept, unused, "
+            f"until `vx destroy {machine.name}`"
+        )
     prepare(machine, box, record, layout)
     record.box = box_fields(box, machine)
     record.user = user_of(machine, box)
     record.ssh = ssh_fields(machine)
     record.started_with = start_settings(machine)
     services.machines.save(record)
-    if is_volatile(box, machine):
-        StepMemory.load(layout.steps).clear()
     try:
         started = hypervisor.provider.start(vm, hypervisor.host, op=op)
         record.ssh_port = started.address.port

@@ -220,6 +220,24 @@ def _boot(
     return record, client
 
 
+def check_restart(
+    services: Services, project: Project, machines: Sequence[MachineConfig], *, op: Op
+) -> None:
+    """Raises what is sure to keep a running machine from coming up again, before it is halted."""
+    from vagrantish.box.disk import prepare_disk
+
+    for machine in machines:
+        view = look.look(services.home, project.root, machine.name)
+        if view.record is None or view.process is None:
+            continue
+        hypervisor = probe(services, machine, op=op)
+        box = _box_for_disk(view.record, resolve_box(services, machine.box, op=op))
+        boot.check(hypervisor, boot.plan_vm(services, machine, box, view.record))
+        layout = services.machines.layout(view.record)
+        if layout.disk.exists():
+            prepare_disk(box, layout.disk, machine.disk_bytes)  # of one that is there, a check
+
+
 def _box_for_disk(record: Record, box: Box) -> Box:
     """Refuse to boot another box's kernel on a disk made from this one."""
     made_from = record.artifact_digests.get(ArtifactKind.DISK)

@@ -25,18 +25,6 @@ def test_a_kernel_says_what_it_takes() -> None:
 
     assert found.protocol == 0x020F
     assert found.cmdline_max == 2046
-    assert found.memory_bytes == (2 << 20) + (16 << 20)
-
-
-def test_the_kernels_own_version_is_read() -> None:
-    data = bytearray(kernel() + b"6.1.0-test (builder) #1 SMP\0")
-    struct.pack_into("<H", data, 0x20E, len(kernel()) - 0x200)
-
-    assert parse(bytes(data)).release == "6.1.0-test (builder) #1 SMP"
-
-
-def test_a_version_pointer_that_leads_nowhere_is_harmless() -> None:
-    assert parse(changed(0x20E, "<H", 0xFFFF)).release == ""
 
 
 def test_one_byte_less_than_promised_is_cut_short() -> None:
