@@ -91,7 +91,9 @@ def completed_by_fish(line: str, vx: Vx) -> set[str]:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stderr == ""
-    return {row.partition("\t")[0].rstrip("/") for row in done.stdout.splitlines()}
+    found = {row.partition("\t")[0].rstrip("/") for row in done.stdout.splitlines()}
+    # From release 4 on fish also offers what has the word in its middle.
+    return {word for word in found if word.startswith(line.rpartition(" ")[2])}
 
 
 @pytest.mark.parametrize(("line", "expected"), EXACT)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.fakes.mounts import own_mounts
 
 VX = Path(sys.executable).with_name("vx")
 BUILD = (
@@ -19,10 +20,8 @@ find "$2" -type f ! -name "*.lock" ! -name "*.deb"'
 @pytest.mark.parametrize("size", ["12m", "60m"])
 def test_building_micro_on_a_small_disk_ends_in_one_clear_error(tmp_path: Path, size: str) -> None:
     """12 MiB cannot hold the packages; 60 MiB holds them but not the box too."""
-    namespace = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "-rm"]
-
     done = subprocess.run(
-        [*namespace, "sh", "-c", BUILD, "sh", size, str(tmp_path), str(VX)],
+        [*own_mounts(), "sh", "-c", BUILD, "sh", size, str(tmp_path), str(VX)],
         capture_output=True,
         text=True,
         timeout=240,

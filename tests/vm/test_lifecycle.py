@@ -199,6 +199,20 @@ def test_up_starts_again_after_the_hypervisor_was_killed(vx: Vx) -> None:
     assert after["pid"] != before["pid"]
 
 
+def test_a_machine_that_stops_during_a_step_is_named_as_the_cause(vx: Vx) -> None:
+    vx.xhyvefile(
+        MICRO + '[[provision]]\nname = "long"\ninline = "echo > /dev/console begun; sleep 100"\n'
+    )
+    with vx.start("up") as child:
+        wait_for("begun", vx)
+        os.kill(machine(vx)["pid"], signal.SIGKILL)
+        _, said = child.communicate(timeout=PATIENCE_S)
+
+    assert child.returncode == 8
+    assert "machine default stopped while it was provisioned" in said
+    assert machine(vx)["state"] == "halted"
+
+
 def test_ctrl_c_during_the_boot_leaves_no_guest_and_a_machine_that_comes_up(vx: Vx) -> None:
     vx.xhyvefile(MICRO)
     with vx.start("up") as child:

@@ -131,6 +131,13 @@ def run(
             memory=StepMemory.load(layout.steps),
             op=op,
         )
+    except (ProvisionError, SSHError) as error:
+        if look.look_at(services.home, record).process is not None:
+            raise
+        raise ProvisionError(
+            f"machine {machine.name} stopped while it was provisioned: {error.message}",
+            hint="`vx logs` shows what the guest said last; `vx up` starts it and goes on.",
+        ) from error
     finally:
         session.close()
 

@@ -13,6 +13,7 @@ from vagrantish.lifecycle.changes import waiting
 from vagrantish.lifecycle.create import create, ssh_fields
 from vagrantish.model import ArtifactKind, BoxRef
 from vagrantish.provider import running
+from vagrantish.ssh.program import check_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +64,7 @@ def up(
 ) -> tuple[UpResult, ...]:
     """Bring machines up, several at once. Raises what ``parallel.each`` raises."""
     provisioning.check_only(machines, options.only)
+    check_path(str(services.home.root))
     machines = with_needed(services, project, machines)
     down = [machine for machine in machines if not _is_up(services, project, machine)]
     hypervisors = {machine.name: probe(services, machine, op=op) for machine in down}
@@ -91,6 +93,7 @@ def get_boxes(
     Then the settings must be read again, as a box brings defaults of its own. A missing hypervisor
     is told before minutes go into a box, and both before any machine starts.
     """
+    check_path(str(services.home.root))
     wanted = with_needed(services, project, machines)
     missing = [
         machine

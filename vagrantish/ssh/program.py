@@ -81,6 +81,11 @@ def _settings(target: Target) -> list[tuple[str, str]]:
     ]
 
 
+def check_path(path: str) -> None:
+    """Raises HostError for a folder that ssh could not be told of."""
+    _quoted(path)
+
+
 def _quoted(path: str) -> str:
     """A path as one word of ssh's settings, where % starts a token."""
     if any(text in path for text in _UNQUOTABLE):
