@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 
 def test_a_running_process_is_itself_until_it_ends() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", "input(1)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.read(1) == b"1"  # before its exec it is a copy of this process
         identity = identify(child.pid)
         assert identity is not None
         assert is_alive(identity)
-        assert arguments(child.pid)[1:] == ("-c", "input()")
+        assert arguments(child.pid)[1:] == ("-c", "input(1)")
         child.communicate(b"\n")
 
     assert not is_alive(identity)
