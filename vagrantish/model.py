@@ -23,6 +23,8 @@ class SeedKind(StrEnum):
     """How a box takes its first-boot data."""
 
     OVERLAY = "overlay"  # an extra cpio segment appended to the initrd
+    TINYCORE = "tinycore"  # the same, laid out as Tiny Core's own scripts expect it
+    CLOUD_INIT = "cloud-init"  # a volume labelled cidata, attached as one more disk
     NONE = "none"  # not at all: the box must know its user and keys already
 
 
@@ -83,6 +85,84 @@ class Artifact:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Extension:
+    """A file a box brings along beside what is booted, such as a Tiny Core extension."""
+
+    name: str  # "openssh.tcz"
+    digest: Digest
+    size_bytes: int
+    path: Path  # in the store, read-only
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """How a download is verified where no digest of it is pinned."""
+
+    sums_url: str  # a file of checksums; "" when only a signature over the file itself exists
+    name: str  # what the file is called there, to the letter
+    signature_url: str = ""  # detached; "": none, or the checksums are clear-signed
+    signed: str = ""  # what the signature is over: "", "sums" or "file"
+    keys: tuple[str, ...] = ()  # fingerprints that may have signed, upper case
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """One file on the web."""
+
+    urls: tuple[str, ...]  # the publisher's own, then mirrors in the order they are tried
+    digest: Digest | None  # of the file as it is served; None: ``check``, else trusted on first use
+    size_bytes: int | None = None  # None: not known beforehand
+    check: Check | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """What came of a Remote, and how it was verified."""
+
+    url: str  # the one that gave it
+    sha256: str  # hex, of the file as it was served
+    size_bytes: int
+    verified: str  # "pinned", "signed by FINGERPRINT", "checksums of HOST", "first use"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where an artifact or an extension of a box came from."""
+
+    part: str  # "kernel", "initrd", "disk", or an extension's name
+    fetched: Fetched
+    member: str = ""  # the path inside the archive or image it was taken from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """How one artifact is got: a download, or something inside it."""
+
+    remote: Remote
+    member: str = ""  # the path inside a tar archive or an ISO; "": the file itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """One version of a published box for one architecture, as a definition describes it."""
+
+    name: str  # "ubuntu"
+    version: str  # dotted, from the release to the build: "24.04.20260705"
+    arch: str
+    parts: Mapping[ArtifactKind, Part]
+    extensions: Mapping[str, Remote]  # in the order they are loaded
+    disk_boots: bool  # kernel and initrd are read from the disk, and follow the guest's upgrades
+    cmdline: str
+    user: str
+    seed: SeedKind
+    root: RootKind
+    console: str = "ttyS0"
+    cpu_level: str = "x86-64-v1"
+    description: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Box:
     """A box whose every artifact lies verified in the store."""
 
@@ -99,6 +179,9 @@ class Box:
     origin: str = ""  # where it came from, for people
     description: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)  # the box's layer of settings
+    extensions: tuple[Extension, ...] = ()  # in the order they are loaded
+    disk_boots: bool = False  # kernel and initrd follow those on the machine's own disk
+    sources: tuple[Source, ...] = ()  # what was fetched for it; none when it was added from here
 
     @property
     def label(self) -> str:
