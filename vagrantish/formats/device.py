@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
     from pathlib import Path
+    from types import TracebackType
     from typing import Self
 
 
@@ -110,9 +110,7 @@ class BytesDevice:
 def check_range(size: int, offset: int, length: int) -> None:
     """Raises ImageError unless ``offset`` to ``offset + length`` lies within ``size`` bytes."""
     if offset < 0 or length < 0 or offset + length > size:
-        raise ImageError(
-            f"{length} bytes are wanted, and there are {size} in all", offset=offset
-        )
+        raise ImageError(f"{length} bytes are wanted, and there are {size} in all", offset=offset)
 
 
 def chunks_of(device: Device, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:

@@ -78,29 +78,22 @@ class Volume:
         while waiting:
             word = waiting.pop()
             if word == "..":
-                if len(trail) > 1:
-                    trail.pop()
+                del trail[max(1, len(trail) - 1) :]
                 continue
             here = trail[-1]
-            if here.kind is not NodeKind.FOLDER:
-                return None
-            node = self.system.child(here, word)
+            node = self.system.child(here, word) if here.kind is NodeKind.FOLDER else None
             if node is None:
                 return None
-            if node.kind is NodeKind.LINK:
+            if node.kind is not NodeKind.LINK:
+                trail.append(node)
+            else:
                 hops += 1
-                if hops > LINKS_MAX:
-                    raise ImageError(f"{path}: too many links lead to one another")
                 target = self.link_target(node)
                 if target.startswith("/"):
                     del trail[1:]
                 waiting.extend(_words(target)[::-1])
-                if len(waiting) > _DEPTH_MAX:
-                    raise ImageError(f"{path}: a link leads too deep")
-                continue
-            trail.append(node)
-            if len(trail) > _DEPTH_MAX:
-                raise ImageError(f"{path}: the folders go too deep")
+            if hops > LINKS_MAX or len(trail) + len(waiting) > _DEPTH_MAX:
+                raise ImageError(f"{path}: links go round in circles, or folders too deep")
         return trail[-1]
 
     def link_target(self, link: Node) -> str:
