@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from vagrantish.formats import xfs_dir, xfs_inode, xfs_log, xfs_super
 from vagrantish.formats.device import ImageError, Window
-from vagrantish.formats.volume import ENTRIES_MAX, Node, NodeKind
+from vagrantish.formats.foldercache import FolderCache
+from vagrantish.formats.volume import Node, NodeKind
 from vagrantish.formats.xfs_inode import Format, Inode
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ _PIECE = 1 << 20
 _ZEROS = bytes(_PIECE)
 _TARGET_MAX = 1024  # of a link, as XFS has it
 _LINK_MAGIC, _LINK_HEADER = b"XSLM", 56
-_FOLDERS_KEPT = 8
-_FOLDER_MAX = 64 << 20  # bytes: as much as ENTRIES_MAX of the longest names take
+_FOLDER_MAX = 64 << 20  # bytes: more than ENTRIES_MAX of the longest names take
 _DIRTY = "its XFS journal holds changes that were not replayed: the newest ones may be missing"
 _ELSEWHERE = "its XFS journal is on another device: the newest changes may be missing"
 
@@ -37,8 +37,7 @@ class Xfs:
         self.label = self._super.label
         self.uuid = self._super.uuid
         self.warnings = self._log_warnings()
-        # Names of the folders looked at last, as finding one means reading all of them.
-        self._folders: dict[int, dict[str, int]] = {}
+        self._folders: FolderCache[int] = FolderCache()  # inode numbers
 
     def root(self) -> Node:
         node = self._node(self._super.root)
@@ -107,17 +106,8 @@ class Xfs:
 
     def _names(self, folder: Node) -> dict[str, int]:
         inode: Inode = folder.handle
-        names = self._folders.pop(inode.number, None)
-        if names is None:
-            names = {}
-            for name, number in self._entries(inode):
-                names[name] = number
-                if len(names) > ENTRIES_MAX:
-                    raise ImageError(f"one of its folders has more than {ENTRIES_MAX} entries")
-        self._folders[inode.number] = names
-        if len(self._folders) > _FOLDERS_KEPT:
-            del self._folders[next(iter(self._folders))]
-        return names
+        names = self._folders.get(inode.number)
+        return self._folders.put(inode.number, self._entries(inode)) if names is None else names
 
     def _entries(self, inode: Inode) -> Iterator[tuple[str, int]]:
         ftype = self._super.ftype
