@@ -24,6 +24,11 @@ class SeedData:
 
 def entries(seed: SeedData) -> tuple[cpio.Entry, ...]:
     """The overlay's members below /etc/vx/seed, readable for root alone."""
+    return (*data(seed), script("first-boot.sh"))
+
+
+def data(seed: SeedData) -> tuple[cpio.Entry, ...]:
+    """The folder and what scripts of any kind of guest read there."""
     lines = {
         "hostname": seed.hostname,
         "user": seed.user,
@@ -38,15 +43,19 @@ def entries(seed: SeedData) -> tuple[cpio.Entry, ...]:
     return (
         cpio.directory(FOLDER, mode=0o700),
         *(_file(name, f"{text.strip()}\n".encode()) for name, text in lines.items()),
-        *(_file(name, data) for name, data in secrets.items()),
-        cpio.file(f"{FOLDER}/first-boot.sh", _first_boot(), mode=0o700),
+        *(_file(name, content) for name, content in secrets.items()),
     )
+
+
+def script(name: str) -> cpio.Entry:
+    """One of our own templates, as a program of the guest."""
+    return cpio.file(f"{FOLDER}/{name}", template(name), mode=0o700)
+
+
+@cache
+def template(name: str) -> bytes:
+    return (templates_dir() / "seed" / name).read_bytes()
 
 
 def _file(name: str, data: bytes) -> cpio.Entry:
     return cpio.file(f"{FOLDER}/{name}", data, mode=0o600)
-
-
-@cache
-def _first_boot() -> bytes:
-    return (templates_dir() / "seed" / "first-boot.sh").read_bytes()

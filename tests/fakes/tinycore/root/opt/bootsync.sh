@@ -1,0 +1,3 @@
+#!/bin/sh
+/usr/bin/sethostname box
+/opt/bootlocal.sh &

@@ -1,0 +1,2 @@
+#!/bin/sh
+: shut down >/opt/shut-down
