@@ -7,8 +7,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from vagrantish.box import reference
 from vagrantish.box.fields import CMDLINE_MAX, CPU_LEVELS
+from vagrantish.box.release_levels import merged
 from vagrantish.box.release_words import TemplateError, fill
-from vagrantish.model import ArtifactKind, Check, Digest, Part, Release, Remote, RootKind, SeedKind
+from vagrantish.model import ArtifactKind, Check, Part, Release, Remote, RootKind, SeedKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -77,55 +78,31 @@ def _check_whole(release: Release) -> None:
 
 
 def _parts(table: dict[str, Any], words: Mapping[str, str], arch: str) -> dict[ArtifactKind, Part]:
-    parts = {
-        kind: _part(kind, table[kind], words) for kind in ArtifactKind if isinstance(table.get(kind), dict)
-    }  # fmt: skip
-    digest, size = table.get("digest"), table.get("size")
-    if digest is None and size is None:
-        return parts
-    if len({part.remote.urls for part in parts.values()}) > 1:
+    kinds = [kind for kind in ArtifactKind if kind in table]
+    promise = {key: table[key] for key in ("digest", "size") if key in table}
+    if any(key in table[kind] for key in promise for kind in kinds):
+        raise ComposeError(f"{arch} has a digest or size, and so has a part of it")
+    shared = merged(table.get("file", {}), promise)
+    parts = {kind: _part(kind, merged(shared, table[kind]), words) for kind in kinds}
+    if promise and len({part.remote.urls for part in parts.values()}) > 1:
         raise ComposeError(
             f'{arch} has several files: write each one\'s own, as in "disk.digest = …"'
         )
-    if any(part.remote.digest and digest for part in parts.values()):
-        raise ComposeError(f"{arch} has a digest, and so has a part of it")
-    return {
-        kind: Part(
-            remote=_remote(
-                part.remote.urls,
-                reference.parse_digest(digest) if digest else part.remote.digest,
-                size or part.remote.size_bytes,
-                part.remote.check,
-            ),
-            member=part.member,
-        )
-        for kind, part in parts.items()
-    }
+    return parts
 
 
 def _part(kind: ArtifactKind, table: dict[str, Any], words: Mapping[str, str]) -> Part:
     if "url" not in table:
         raise ComposeError(f"[{kind}] has no url")
     url = fill(table["url"], words)
-    file = _file_name(url)
-    words = {**words, "file": file}
-    digest = table.get("digest")
-    check = table.get("check")
-    return Part(
-        remote=_remote(
-            _urls(url, table.get("mirrors", ()), words),
-            reference.parse_digest(digest) if digest else None,
-            table.get("size"),
-            _check(check, url, words) if check else None,
-        ),
-        member=fill(table.get("member", ""), words),
+    words = {**words, "file": _file_name(url)}
+    remote = Remote(
+        urls=_urls(url, table.get("mirrors", ()), words),
+        digest=reference.parse_digest(table["digest"]) if "digest" in table else None,
+        size_bytes=table.get("size"),
+        check=_check(table["check"], url, words) if table.get("check") else None,
     )
-
-
-def _remote(
-    urls: tuple[str, ...], digest: Digest | None, size: int | None, check: Check | None
-) -> Remote:
-    return Remote(urls=urls, digest=digest, size_bytes=size, check=check)
+    return Part(remote=remote, member=fill(table.get("member", ""), words))
 
 
 def _urls(url: str, mirrors: Sequence[str], words: Mapping[str, str]) -> tuple[str, ...]:
@@ -168,7 +145,7 @@ def _extensions(table: dict[str, Any], words: Mapping[str, str]) -> dict[str, Re
         digest = reference.parse_digest(digests[name]) if name in digests else None
         mirrors = table.get("mirrors", ())
         urls = _urls(url, mirrors, {**words, "extension": name, "file": file})
-        found[name] = _remote(urls, digest, None, None)
+        found[name] = Remote(urls=urls, digest=digest)
     return found
 
 

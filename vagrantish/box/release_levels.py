@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PARTS = tuple(str(kind) for kind in ArtifactKind)
 _COMMON = (
     "user", "seed", "root", "console", "cmdline", "cpu_level", "disk_boots", "defaults", "words",
-    "extensions", *PARTS,
+    "extensions", "file", *PARTS,
 )  # fmt: skip
 TOP = ("name", "description", "default", "obtain", "release", *ARCHES, *_COMMON)
 LINE = ("aliases", "eol", "build", *ARCHES, *_COMMON)
@@ -97,7 +97,7 @@ class Levels:
         self._template(level, "cmdline", level.cmdline())
         self._own_words(level)
         pinned = "build" in level.path
-        for kind in PARTS:
+        for kind in ("file", *PARTS):
             if part := level.below(kind):
                 self._part(part, pinned=pinned)
         if extensions := level.below("extensions"):
