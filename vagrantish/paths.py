@@ -50,6 +50,16 @@ class VxHome:
         return self.root / "downloads"
 
     @property
+    def keys(self) -> Path:
+        """OpenPGP public keys the user adds to those that ship with vx."""
+        return self.root / "keys"
+
+    @property
+    def catalogs(self) -> Path:
+        """What was fetched of the user's catalogs, one file each; safe to delete at any time."""
+        return self.root / "catalogs"
+
+    @property
     def locks(self) -> Path:
         return self.root / "locks"
 

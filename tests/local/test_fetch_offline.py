@@ -10,6 +10,7 @@ from vagrantish.errors import FetchError
 from vagrantish.events import Cancel, Op
 from vagrantish.fetch import fetch
 from vagrantish.model import Digest
+from vagrantish.paths import VxHome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,14 @@ def test_nothing_is_asked_of_the_network(tmp_path: Path) -> None:
     op = Op(Recorder(), Cancel(), offline=True)
 
     with pytest.raises(FetchError, match="offline") as caught:
-        fetch("http://127.0.0.1:9/kernel", digest=digest, target=tmp_path / "k", max_bytes=1, op=op)
+        fetch(
+            "http://127.0.0.1:9/kernel",
+            digest=digest,
+            target=tmp_path / "k",
+            max_bytes=1,
+            home=VxHome(tmp_path / "home"),
+            op=op,
+        )
 
     assert "--offline" in caught.value.hint
     assert list(tmp_path.iterdir()) == []

@@ -41,7 +41,7 @@ def adopt(store: BoxStore, home: VxHome, parts: BoxParts, *, op: Op) -> Box:
     missing = [kind for kind in parts.sources if kind not in artifacts]
     if missing:
         with staging(home.tmp) as folder:
-            staged = [_stage(kind, parts, folder, op) for kind in missing]
+            staged = [_stage(kind, parts, folder, home, op) for kind in missing]
             with store.locked(op):
                 store.keep(staged)
                 known.note({keys[item.kind]: item for item in staged})
@@ -63,7 +63,9 @@ def adopt(store: BoxStore, home: VxHome, parts: BoxParts, *, op: Op) -> Box:
     )
 
 
-def _stage(kind: ArtifactKind, parts: BoxParts, folder: Path, op: Op) -> Staged:
+def _stage(
+    kind: ArtifactKind, parts: BoxParts, folder: Path, home: VxHome, op: Op
+) -> Staged:
     source = parts.sources[kind]
     label = f"the {kind} {source}"
     path = Path(source)
@@ -76,6 +78,7 @@ def _stage(kind: ArtifactKind, parts: BoxParts, folder: Path, op: Op) -> Staged:
             digest=_promised(kind, parts),
             target=path,
             max_bytes=checks.size_limit(kind),
+            home=home,
             op=op,
         )
     with op.step("box:adopt", f"Taking in {label}") as step:

@@ -269,7 +269,14 @@ def _fetcher(services: Services, op: Op) -> Callable[[str, Digest], bytes]:
 
         with staging(services.home.tmp) as folder:
             path = folder / "script"
-            fetch(url, digest=digest, target=path, max_bytes=_SCRIPT_MAX_BYTES, op=op)
+            fetch(
+                url,
+                digest=digest,
+                target=path,
+                max_bytes=_SCRIPT_MAX_BYTES,
+                home=services.home,
+                op=op,
+            )
             return path.read_bytes()
 
     return fetch_script
