@@ -8,7 +8,13 @@ from vagrantish.config.keys import Key, Table, Tables, TextOr, Unbuilt
 from vagrantish.config.kinds import Word, not_built
 from vagrantish.config.layers import BOX, SET, USER, is_template
 from vagrantish.config.problems import quoted, shown
-from vagrantish.config.settings import MACHINE, MACHINE_ONLY, PROJECT_ONLY, STEP_TYPES
+from vagrantish.config.settings import (
+    MACHINE,
+    MACHINE_ONLY,
+    PROJECT_ONLY,
+    STEP_TYPES,
+    USER_ONLY,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +25,8 @@ if TYPE_CHECKING:
 
 _ABOVE = frozenset(key.name for key in MACHINE)
 _SPECIAL = ("machines", "params")  # read by names.py and params.py
+_USERS = tuple(key.name for key in USER_ONLY)
+_USERS_PLACE = "belongs in config.toml in VX_HOME: no project may set it"
 
 
 def check_layer(layer: Layer, problems: Problems) -> None:
@@ -36,15 +44,20 @@ class _Check:
             self._table(table, (), MACHINE, ())
             return
         misplaced = {key.name: "belongs in a [machines.NAME] table" for key in MACHINE_ONLY}
+        others: tuple[str, ...] = _SPECIAL
         if self._layer.kind == USER:
             misplaced |= dict.fromkeys(("machines", "requires"), "belongs in a project's Xhyvefile")
-        self._table(table, (), (*MACHINE, *PROJECT_ONLY), _SPECIAL, misplaced)
+            others += _USERS  # read by catalogs.py
+        else:
+            misplaced |= dict.fromkeys(_USERS, _USERS_PLACE)
+        self._table(table, (), (*MACHINE, *PROJECT_ONLY), others, misplaced)
         machines = table.get("machines")
         if self._layer.kind == USER or not isinstance(machines, dict):
             return
         misplaced = dict.fromkeys(
             (*_SPECIAL, *(key.name for key in PROJECT_ONLY)), "belongs above the [machines] tables"
         )
+        misplaced |= dict.fromkeys(_USERS, _USERS_PLACE)
         for name, machine in machines.items():
             if isinstance(machine, dict):
                 path = ("machines", name)

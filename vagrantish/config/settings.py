@@ -122,3 +122,8 @@ MACHINE_ONLY = (
 PROJECT_ONLY = (
     Key("requires", Text('versions of vx such as ">=0.1"', texts.one_line), "refuse other versions of vx", early=True, shown_default="any"),
 )  # fmt: skip
+
+# In the user's config.toml alone: what a stranger's project must not be able to set.
+USER_ONLY = (
+    Key("catalogs", Many(FILLED_LINE), "where more boxes are defined: folders, URLs, git repositories", []),
+)  # fmt: skip
