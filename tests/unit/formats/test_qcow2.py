@@ -119,6 +119,7 @@ def test_a_header_that_stands_by_itself_is_accepted() -> None:
         (header(size=3 * GIB), "tables do not hold"),
         (header(backing=200, name_length=9), "backing file"),
         (header(name_length=9), "backing file"),
+        (header(crypt=1), "encrypted"),
         (header(crypt=2), "encrypted"),
         (header(features=4), "another file"),
         (header(features=2), "corrupt"),
