@@ -37,6 +37,7 @@ MISSING = next(
 )
 
 _STAFF = 50
+_INSTALLED = "usr/local/tce.installed"
 _LIBRARIES = "usr/lib/x86_64-linux-gnu/"
 
 
@@ -116,7 +117,7 @@ def _owned() -> Iterable[cpio.Entry]:
     yield cpio.directory("mnt", mode=0o775, gid=_STAFF)
     yield cpio.directory("opt", mode=0o2775, gid=_STAFF)
     yield cpio.directory("etc/sysconfig")
-    yield cpio.directory("usr/local/tce.installed", mode=0o775)
+    yield cpio.directory(_INSTALLED, mode=0o775)
     for path in sorted((SOURCES / "root" / "opt").iterdir()):
         mode = 0o775 if path.suffix == ".sh" else 0o664
         yield cpio.file(f"opt/{path.name}", path.read_bytes(), mode=mode, gid=_STAFF)
@@ -125,7 +126,7 @@ def _owned() -> Iterable[cpio.Entry]:
 def _extensions(
     selection: recipe.Selection, packages: Mapping[str, Path], base: frozenset[str]
 ) -> dict[str, dict[str, bytes]]:
-    """Of each extension: path in it → content. Libraries that the base has are left out."""
+    """Of each extension: path in it → content."""
     found: dict[str, bytes] = {}
     links: dict[str, str] = {}
     for package in selection.packages:
@@ -133,55 +134,69 @@ def _extensions(
             files, named = debs.read(packages[package.name], _is_program_or_library)
             found |= files
             links |= named
-    sonames = {posixpath.basename(path): data for path, data in found.items()}
+    by_soname = {posixpath.basename(path): data for path, data in found.items()}
     for path, target in links.items():
-        if posixpath.basename(target) in sonames:
-            sonames.setdefault(posixpath.basename(path), sonames[posixpath.basename(target)])
+        if posixpath.basename(target) in by_soname:
+            by_soname.setdefault(posixpath.basename(path), by_soname[posixpath.basename(target)])
     ssh = {
         "usr/local/sbin/sshd": found["usr/sbin/sshd"],
         "usr/local/bin/ssh": found["usr/bin/ssh"],
         "usr/local/bin/scp": found["usr/bin/scp"],
         "usr/local/bin/ssh-keygen": found["usr/bin/ssh-keygen"],
         "usr/local/etc/ssh/sshd_config.orig": b"Subsystem sftp /usr/libexec/sftp-server\n",
-        "usr/local/tce.installed/openssh": (SOURCES / "openssh.start").read_bytes(),
+        f"{_INSTALLED}/openssh": (SOURCES / "openssh.start").read_bytes(),
     }
-    pending = [data for data in ssh.values() if elf.is_elf(data)]
-    libraries: dict[str, bytes] = {}
+    ssh |= _libraries(ssh.values(), by_soname, base)
+    ssl = {name: ssh.pop(name) for name in tuple(ssh) if "/libcrypto." in name}
+    dropbear = {"usr/local/sbin/dropbear": found["usr/sbin/dropbear"]}
+    dropbear |= _libraries(dropbear.values(), by_soname, base)
+    return {"openssl.tcz": ssl, "openssh.tcz": ssh, "dropbear.tcz": dropbear}
+
+
+def _libraries(
+    programs: Iterable[bytes], by_soname: Mapping[str, bytes], base: frozenset[str]
+) -> dict[str, bytes]:
+    """What these are linked with and the base does not have."""
+    pending = [data for data in programs if elf.is_elf(data)]
+    placed: dict[str, bytes] = {}
     while pending:
         for soname in elf.needed(pending.pop()):
-            if soname not in libraries and f"{_LIBRARIES}{soname}" not in base:
-                if soname.startswith("ld-linux"):
-                    continue
-                libraries[soname] = sonames[soname]
-                pending.append(sonames[soname])
-    placed = {f"usr/local/lib/{name}": data for name, data in libraries.items()}
-    ssl = {name: data for name, data in placed.items() if "/libcrypto." in name}
-    return {
-        "openssl.tcz": ssl,
-        "openssh.tcz": ssh | {name: data for name, data in placed.items() if name not in ssl},
-    }
+            name = f"usr/local/lib/{soname}"
+            if name in placed or f"{_LIBRARIES}{soname}" in base or soname.startswith("ld-"):
+                continue
+            placed[name] = by_soname[soname]
+            pending.append(by_soname[soname])
+    return placed
 
 
 def _is_program_or_library(path: str) -> bool:
-    return path.startswith(("usr/bin/s", "usr/sbin/s")) or (
-        path.startswith("usr/lib/x86_64-linux-gnu/") and ".so" in path
+    return path.startswith(("usr/bin/s", "usr/sbin/s", "usr/sbin/d")) or (
+        path.startswith(_LIBRARIES) and ".so" in path
     )
 
 
 def _write_extension(target: Path, files: Mapping[str, bytes]) -> None:
     tree = target.with_suffix(".tree")
-    (tree / "usr/local/tce.installed").mkdir(parents=True)
+    (tree / _INSTALLED).mkdir(parents=True)
     for name, data in files.items():
         path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        path.chmod(0o755 if elf.is_elf(data) or data.startswith(b"#!") else 0o644)
+    # Owners and modes are told, so that it does not matter who builds this.
+    owned = [path.relative_to(tree).as_posix() for path in tree.rglob("*")]
+    lines = [f"{name} m {_mode_of(files.get(name)):o} 0 0" for name in owned if name != _INSTALLED]
+    owners = target.with_suffix(".owners")
+    owners.write_text("\n".join([*lines, f"{_INSTALLED} m 775 0 {_STAFF}\n"]))
     # As Tiny Core's own are made: small blocks, gzip.
-    _run("mksquashfs", str(tree), str(target), "-b", "4k", "-all-root", "-no-xattrs",
-         "-comp", "gzip", "-noappend", "-no-progress", "-quiet",
-         "-p", f"usr/local/tce.installed m 775 0 {_STAFF}")  # fmt: skip
+    _run("mksquashfs", str(tree), str(target), "-pf", str(owners), "-b", "4k", "-no-xattrs",
+         "-comp", "gzip", "-noappend", "-no-progress", "-quiet")  # fmt: skip
     shutil.rmtree(tree)
+    owners.unlink()
     _write_md5(target)
+
+
+def _mode_of(data: bytes | None) -> int:
+    return 0o755 if data is None or elf.is_elf(data) or data.startswith(b"#!") else 0o644
 
 
 def _write_iso(mirror: Mirror) -> None:

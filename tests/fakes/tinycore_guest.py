@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -38,7 +40,7 @@ def box_of(mirror: Mirror, *, user: str = "tc") -> Box:
             )
             for kind, path in paths.items()
         },
-        cmdline="console=ttyS0 no_timer_check",
+        cmdline="",
         user=user,
         seed=SeedKind.TINYCORE,
         root=RootKind.RAM,
@@ -67,9 +69,9 @@ class TinyCoreGuest(Guest):
         )
         entries = self.change(tinycore.entries(data, self.extensions))
         write_initrd(self.box.artifacts[ArtifactKind.INITRD].path, entries, self.folder / "initrd")
-        added = tinycore.cmdline_words(hostname, persistent=self.disk is not None)
-        words = ("console=ttyS0", "no_timer_check", *added, *self.words)
-        self.box = replace(self.box, cmdline=" ".join(words))
+        box_words = ("console=ttyS0", "base", "norestore", "no_timer_check")
+        words = tinycore.cmdline_words(box_words, hostname, persistent=self.disk is not None)
+        self.box = replace(self.box, cmdline=" ".join((*words, *self.words)))
 
 
 @contextmanager
@@ -97,3 +99,29 @@ def guest_of(
         yield guest
     finally:
         guest.kill()
+
+
+def make_disk(folder: Path) -> Path:
+    """A machine's new disk, made by the tools of e2fsprogs."""
+    disk = folder / "disk.img"
+    with disk.open("wb") as file:
+        file.truncate(64 << 20)
+    commands = []
+    for entry in tinycore.disk_entries():
+        if stat.S_ISDIR(entry.mode):
+            commands.append(f"mkdir {entry.name}")
+        else:
+            source = folder / entry.name.replace("/", "_")
+            source.write_bytes(entry.data)
+            commands.append(f"write {source} {entry.name}")
+        commands += [
+            f"set_inode_field {entry.name} mode 0{entry.mode:o}",
+            f"set_inode_field {entry.name} uid {entry.uid}",
+            f"set_inode_field {entry.name} gid {entry.gid}",
+        ]
+    script = folder / "commands"
+    script.write_text("\n".join(commands))
+    made = ("mkfs.ext4", "-q", "-L", tinycore.DISK_LABEL, str(disk))
+    for command in (made, ("debugfs", "-w", "-f", str(script), str(disk))):
+        subprocess.run(command, check=True, capture_output=True)
+    return disk

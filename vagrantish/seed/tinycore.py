@@ -19,6 +19,7 @@ DISK_LABEL = "vx-data"
 _BUILTIN = "tmp/builtin"
 _STAFF = 50
 _DISK_WAIT_S = 20
+_NO_DISK = ("base", "norestore")
 
 # tc-config takes any word that begins with one of these and holds a "=" for its own.
 _PREFIXES = (
@@ -53,13 +54,13 @@ def entries(
     )
 
 
-def cmdline_words(hostname: str, *, persistent: bool) -> tuple[str, ...]:
-    """What the kernel's command line needs besides the box's own words and the console.
+def cmdline_words(box_words: Sequence[str], hostname: str, *, persistent: bool) -> tuple[str, ...]:
+    """The box's words and those Tiny Core needs besides, for the kernel's command line.
 
     ``persistent`` is for a machine with a disk whose file system is labelled DISK_LABEL.
     """
     disk = f"LABEL={DISK_LABEL}"
-    return (
+    needed = (
         f"rdinit=/{overlay.FOLDER}/tinycore-init.sh",
         f"host={hostname}",
         # Without it the boot waits for ever where the kernel has no compressed swap.
@@ -70,9 +71,11 @@ def cmdline_words(hostname: str, *, persistent: bool) -> tuple[str, ...]:
             # The first only waits until the disk is there.
             (f"waitusb={_DISK_WAIT_S}:{disk}", f"tce={disk}", f"home={disk}", f"opt={disk}")
             if persistent
-            else ("base", "norestore")
+            else _NO_DISK
         ),
     )
+    kept = [word for word in box_words if not (persistent and word in _NO_DISK)]
+    return (*kept, *(word for word in needed if word not in kept))
 
 
 def disk_entries() -> tuple[cpio.Entry, ...]:
