@@ -42,7 +42,12 @@ class BootEntry:
     def is_rescue(self) -> bool:
         """For emergencies, tests or crash dumps: not what a machine boots of itself."""
         texts = (self.name, self.title, self.linux, *self.initrds)
-        return any(_RESCUE.search(text) for text in texts)
+        return any(is_rescue(text) for text in texts)
+
+
+def is_rescue(text: str) -> bool:
+    """Whether a file's name or a title means a system for emergencies, tests or crash dumps."""
+    return bool(_RESCUE.search(text))
 
 
 def parse_entry(text: str, name: str, variables: Mapping[str, str]) -> BootEntry | None:
