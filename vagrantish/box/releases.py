@@ -38,7 +38,7 @@ class Published:
     default: str  # the release meant by the name alone
     obtain: str  # how people get the files, where none can be fetched
     lines: tuple[Line, ...]  # oldest first
-    source: str = ""  # where the definition came from
+    origin: str  # which catalog has it, for people
 
     @property
     def releases(self) -> tuple[Release, ...]:
@@ -78,10 +78,10 @@ class Published:
         return replace(fitting[-1].settings[arch], version=version or fitting[-1].name)
 
 
-def parse(text: str, *, source: str) -> Published | None:
+def parse(text: str, *, source: str, origin: str = "") -> Published | None:
     """None for the box.toml of a packed box, which `definition` reads.
 
-    ``source`` names where it came from. Raises BoxError that lists every problem.
+    ``source`` names the place of the file, ``origin`` the catalog that has it. Raises BoxError that lists every problem.
     """
     top = open_table(text, source)
     if "release" not in top and not _means_to_be(top.table):
@@ -104,7 +104,7 @@ def parse(text: str, *, source: str) -> Published | None:
         default=_default(top, found),
         obtain=obtain,
         lines=tuple(found),
-        source=source,
+        origin=origin,
     )
 
 
