@@ -70,6 +70,14 @@ class Catalog:
         box = self.published(ref.name)
         return box.settings(ref.version, arch) if box else None
 
+    def close_to(self, name: str) -> str:
+        """A box whose name comes close to one that is not known; "" without one."""
+        import difflib
+
+        names = self.names()
+        close = difflib.get_close_matches(name, names, n=1) if name not in names else []
+        return close[0] if close else ""
+
     def _parse(self, name: str) -> Published | None:
         for shelf in self._shelves:
             try:
@@ -100,11 +108,9 @@ class Catalog:
             told = f"{ref.name} has its files beside its definition, and is not fetched"
             hint = "Take it into the store with `vx box add FOLDER`."
         else:
-            import difflib
-
-            close = difflib.get_close_matches(ref.name, [*names, "micro"], n=1)
+            close = self.close_to(ref.name)
             told = f"no box {ref.name} is known"
-            hint = f'Did you mean "{close[0]}"? {_LIST}' if close else _LIST
+            hint = f'Did you mean "{close}"? {_LIST}' if close else _LIST
         if self.troubles:
             told += "; " + "; ".join(str(error) for error in self.troubles)
         return BoxNotFound(told, hint=hint)

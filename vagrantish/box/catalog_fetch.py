@@ -8,13 +8,13 @@ import time
 from typing import TYPE_CHECKING
 
 from vagrantish.box import catalog_git, releases
-from vagrantish.box.catalog_shelf import DEFINITIONS_MAX, TOTAL_MAX, keep
+from vagrantish.box.catalog_shelf import DEFINITIONS_MAX, TOTAL_MAX, chosen, keep
 from vagrantish.box.fields import FILE_NAME, SIZE_MAX
 from vagrantish.errors import BoxError, FetchError
 from vagrantish.formats import sniff, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from vagrantish.box.catalog_shelf import Kept
     from vagrantish.events import Op
@@ -127,25 +127,3 @@ def _members(data: bytes, label: str) -> Iterator[tuple[str, bytes]]:
             if len(content) < min(member.size, SIZE_MAX + 1):
                 raise EOFError("it is cut short")
             yield path, content
-
-
-def chosen(paths: Iterable[str]) -> dict[str, str]:
-    """Of all box.toml, those at NAME/box.toml by NAME: seen from the top, else from ``boxes``,
-    else both within the one folder everything is in, as archives of repositories have it.
-    """
-    split = [path.split("/") for path in paths]
-    tops = {parts[0] for parts in split}
-    roots: list[list[str]] = [[], ["boxes"]]
-    if len(tops) == 1:
-        top = tops.pop()
-        roots += [[top], [top, "boxes"]]
-    for root in roots:
-        depth = len(root)
-        found = {
-            parts[depth]: "/".join(parts)
-            for parts in split
-            if len(parts) == depth + 2 and parts[:depth] == root
-        }
-        if found:
-            return found
-    return {}

@@ -12,7 +12,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING
 
-from vagrantish.box.catalog_shelf import DEFINITIONS_MAX
+from vagrantish.box.catalog_shelf import DEFINITIONS_MAX, chosen
 from vagrantish.box.fields import FILE_NAME, SIZE_MAX
 from vagrantish.errors import BoxError, FetchError, HostError
 from vagrantish.files import host_errors, staging
@@ -39,8 +39,6 @@ _NOT_OURS = (
 
 def definitions(home: VxHome, source: CatalogSource, *, op: Op) -> dict[str, bytes]:
     """The box.toml of each box, by name. Raises BoxError, FetchError, HostError, Cancelled."""
-    from vagrantish.box.catalog_fetch import chosen
-
     with staging(home.tmp) as folder:
         repository = folder / "catalog.git"
         _git(clone_argv(source, repository), source, op)

@@ -14,7 +14,7 @@ from vagrantish.box.fields import FILE_NAME, SIZE_MAX
 from vagrantish.errors import BoxError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from vagrantish.model import CatalogSource
@@ -136,6 +136,28 @@ def keep(
     make_dir(home.catalogs)
     write_atomic(_kept_path(home, source), json.dumps(table, indent=1).encode() + b"\n")
     return Kept(source.text, fetched_at, texts)
+
+
+def chosen(paths: Iterable[str]) -> dict[str, str]:
+    """Of all box.toml, those at NAME/box.toml by NAME: seen from the top, else from ``boxes``,
+    else both within the one folder everything is in, as archives of repositories have it.
+    """
+    split = [path.split("/") for path in paths]
+    tops = {parts[0] for parts in split}
+    roots: list[list[str]] = [[], ["boxes"]]
+    if len(tops) == 1:
+        top = tops.pop()
+        roots += [[top], [top, "boxes"]]
+    for root in roots:
+        depth = len(root)
+        found = {
+            parts[depth]: "/".join(parts)
+            for parts in split
+            if len(parts) == depth + 2 and parts[:depth] == root
+        }
+        if found:
+            return found
+    return {}
 
 
 def _kept_path(home: VxHome, source: CatalogSource) -> Path:

@@ -37,12 +37,20 @@ def run(args: argparse.Namespace, app: App) -> int:
 # --- list and info -------------------------------------------------------------------------
 
 
-def _no_arguments(parser: argparse.ArgumentParser) -> None:
-    del parser
+def _list_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--available", action="store_true", help="those that can be had, not those in the store"
+    )
+    parser.add_argument(
+        "--refresh", action="store_true", help="the same, with the catalogs fetched again first"
+    )
 
 
 def _list(args: argparse.Namespace, app: App) -> int:
-    del args
+    if args.available or args.refresh:
+        from vagrantish.cli import box_catalog
+
+        return box_catalog.list_available(app, refresh=args.refresh)
     boxes = app.services.boxes.list()
     if app.options.json:
         app.answer_json("box-list", {"boxes": [fields_of(box) for box in boxes]})
@@ -64,7 +72,13 @@ def _info_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _info(args: argparse.Namespace, app: App) -> int:
-    box = app.services.boxes.find(ref_of(args.box), _arch(args))
+    ref, arch = ref_of(args.box), _arch(args)
+    if app.services.boxes.get(ref, arch) is None:
+        from vagrantish.cli import box_catalog
+
+        if box_catalog.info(ref, arch, app):
+            return 0
+    box = app.services.boxes.find(ref, arch)
     users = [
         f"{user.name} in {user.project}" for user in users_of(app, box.name, box.version, box.arch)
     ]
@@ -240,10 +254,13 @@ def fields_of(box: Box) -> dict[str, object]:
 
 SUBCOMMANDS = {
     "list": Subcommand(
-        "the boxes in the store", _no_arguments, _list, ("vx box list", "vx box list --json")
+        "the boxes in the store, or those that can be had",
+        _list_arguments,
+        _list,
+        ("vx box list", "vx box list --available"),
     ),
     "info": Subcommand(
-        "all about one box",
+        "all about one box, also one that is not in the store yet",
         _info_arguments,
         _info,
         ("vx box info micro", "vx box info micro --json"),
