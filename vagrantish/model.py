@@ -132,6 +132,53 @@ class Source:
     part: str  # "kernel", "initrd", "disk", or an extension's name
     fetched: Fetched
     member: str = ""  # the path inside the archive or image it was taken from
+    pinned: str = ""  # the digest that was promised for the download, if one was
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedFile:
+    """One download of a locked box."""
+
+    part: str  # as in Source
+    digest: Digest  # of the file as it is served; of the artifact where there is no URL
+    url: str = ""  # "" for a file of a box that was built or added from here
+    size_bytes: int | None = None  # None: not known when it was locked
+    member: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedBox:
+    """What a project boots where its Xhyvefile says ``name@asked``, for one architecture."""
+
+    name: str
+    asked: str  # "" when the Xhyvefile leaves it open
+    arch: str
+    version: str
+    files: tuple[LockedFile, ...]
+
+    @property
+    def local(self) -> bool:
+        """Whether it cannot be fetched: built from a host's packages, or added from a file."""
+        return not any(file.url for file in self.files)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedScript:
+    url: str
+    digest: Digest
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """What Xhyvefile.lock holds."""
+
+    boxes: tuple[LockedBox, ...] = ()
+    scripts: tuple[LockedScript, ...] = ()
+
+    def box(self, name: str, asked: str | None, arch: str) -> LockedBox | None:
+        wanted = (name, asked or "", arch)
+        return next((box for box in self.boxes if (box.name, box.asked, box.arch) == wanted), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +210,16 @@ class Release:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CatalogSource:
+    """Where the user keeps definitions of boxes."""
+
+    text: str  # as it is written
+    kind: str  # "folder", "web" or "git"
+    location: str  # an absolute path or a URL
+    branch: str = ""  # or tag, of a "git" one; "": what the server has checked out
+
+
+@dataclass(frozen=True, kw_only=True)
 class Box:
     """A box whose every artifact lies verified in the store."""
 
@@ -181,11 +238,19 @@ class Box:
     defaults: Mapping[str, Any] = field(default_factory=dict)  # the box's layer of settings
     extensions: tuple[Extension, ...] = ()  # in the order they are loaded
     disk_boots: bool = False  # kernel and initrd follow those on the machine's own disk
+    disk_cmdline: str = ""  # what the disk's own boot loader gives its kernel
+    kernel_release: str = ""  # of the kernel found on the disk: "6.1.0-9-amd64"
     sources: tuple[Source, ...] = ()  # what was fetched for it; none when it was added from here
 
     @property
     def label(self) -> str:
         return f"{self.name}@{self.version}" if self.name else "own files"
+
+    @property
+    def files(self) -> dict[str, Artifact | Extension]:
+        """Every file of the box by what it is: "kernel", "disk", an extension's name."""
+        found: dict[str, Artifact | Extension] = {str(k): a for k, a in self.artifacts.items()}
+        return found | {extension.name: extension for extension in self.extensions}
 
 
 # --- the project -----------------------------------------------------------------------------
