@@ -22,12 +22,12 @@ RESET_EVERY = 64 << 10
 
 @dataclass
 class FileServer:
-    """``files`` by path, and ``faults`` by path:
+    """``files`` by path, and ``faults`` by path, one or more words:
 
     404, loop (redirects to itself), gzip (labels it so), html (a page with status 200)
     stall, cut (half of it, then nothing), short (says and sends half), endless
     reset (after 64 KiB), norange (always the whole), otherrange (other bytes), wrongrange (another
-    part than asked for), longrange (another size than before)
+    part than asked for), longrange (another size than before), claims (says it has ``claimed``)
     """
 
     url: str
@@ -37,6 +37,9 @@ class FileServer:
     refusals: dict[str, list[tuple[int, str]]] = field(default_factory=dict)  # status, Retry-After
     rates: dict[str, float] = field(default_factory=dict)  # bytes a second of each connection
     etags: bool = True  # whether files have one
+    authorized: list[str] = field(default_factory=list)  # what came as Authorization
+    claimed: int = 0
+    gate: threading.Event | None = None  # no file is sent before it is set
     requests: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
     agents: set[tuple[str, int]] = field(default_factory=set)  # one for each connection
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -80,19 +83,23 @@ class _Handler(BaseHTTPRequestHandler):
         files = self.server.files
         files.requests.append((self.path, self.headers.get("Range")))
         files.agents.add(self.client_address)
+        if sent := self.headers.get("Authorization"):
+            files.authorized.append(sent)
         path = self.path.partition("?")[0]
-        fault = files.faults.get(path, "")
+        fault = files.faults.get(path, "").split()
         if refused := files.refusals.get(path):
             self._refuse(*refused.pop(0))
-        elif path in files.redirects or fault == "loop":
+        elif path in files.redirects or "loop" in fault:
             self._redirect(files.redirects.get(path, self.path))
-        elif path not in files.files or fault == "404":
+        elif path not in files.files or "404" in fault:
             self.send_error(404)
         else:
-            self._answer(path, HTML if fault == "html" else files.files[path], fault)
+            self._answer(path, HTML if "html" in fault else files.files[path], fault)
 
-    def _answer(self, path: str, data: bytes, fault: str) -> None:
+    def _answer(self, path: str, data: bytes, fault: list[str]) -> None:
         files = self.server.files
+        if files.gate is not None:
+            files.gate.wait(30)
         etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
         start, end = self._wanted(len(data), etag, fault)
         if start >= len(data) > 0:
@@ -102,39 +109,40 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         whole = (start, end) == (0, len(data)) and "Range" not in self.headers
-        self.send_response(200 if whole or fault == "norange" else 206)
-        if not whole and fault != "norange":
-            shift = 1 if fault == "wrongrange" else 0
-            total = len(data) + (1 if fault == "longrange" else 0)
+        self.send_response(200 if whole or "norange" in fault else 206)
+        if not whole and "norange" not in fault:
+            shift = 1 if "wrongrange" in fault else 0
+            total = len(data) + (1 if "longrange" in fault else 0)
             self.send_header("Content-Range", f"bytes {start + shift}-{end - 1}/{total}")
         body = data[start:end]
-        if fault == "otherrange" and not whole:
+        if "otherrange" in fault and not whole:
             body = bytes(byte ^ 0xFF for byte in body)
-        if fault == "short":
+        if "short" in fault:
             body = body[: len(body) // 2]  # what it says; less than the file, and no more is sent
-        if fault == "gzip":
+        if "gzip" in fault:
             self.send_header("Content-Encoding", "gzip")
         if files.etags:
             self.send_header("ETag", etag)
         self.send_header("Accept-Ranges", "bytes")
-        if fault == "endless":
+        if "endless" in fault:
             self.close_connection = True
         else:
-            self.send_header("Content-Length", str(len(body)))
+            length = files.claimed if "claims" in fault else len(body)
+            self.send_header("Content-Length", str(length))
         self.end_headers()
         self._send(body, fault, files.rates.get(path))
 
-    def _wanted(self, size: int, etag: str, fault: str) -> tuple[int, int]:
+    def _wanted(self, size: int, etag: str, fault: list[str]) -> tuple[int, int]:
         """The first byte, and the one after the last."""
         first, _, last = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
-        if fault == "norange" or not first.isdecimal():
+        if "norange" in fault or not first.isdecimal():
             return 0, size
         if self.headers.get("If-Range", etag) != etag:
             del self.headers["Range"]
             return 0, size
         return int(first), min(size, int(last) + 1) if last else size
 
-    def _send(self, data: bytes, fault: str, rate: float | None) -> None:
+    def _send(self, data: bytes, fault: list[str], rate: float | None) -> None:
         files = self.server.files
         if rate is not None:
             for start in range(0, len(data), 1 << 14):
@@ -142,17 +150,17 @@ class _Handler(BaseHTTPRequestHandler):
                     return
                 self.wfile.write(data[start : start + (1 << 14)])
             return
-        if fault == "reset":
+        if "reset" in fault:
             self._reset(data)
             return
-        if fault not in ("stall", "cut", "endless"):
+        if not {"stall", "cut", "endless"} & set(fault):
             self.wfile.write(data)
             return
         self.wfile.write(data[: len(data) // 2])
         self.wfile.flush()
-        while fault == "endless" and not files.stopping.is_set():
+        while "endless" in fault and not files.stopping.is_set():
             self.wfile.write(data)
-        if fault == "stall":
+        if "stall" in fault:
             files.stopping.wait(30)
         self.close_connection = True
 

@@ -212,7 +212,7 @@ def test_a_target_that_cannot_be_written_is_a_host_error(
 ) -> None:
     from pathlib import Path
 
-    with pytest.raises(HostError, match="cannot .* /proc"):
+    with pytest.raises(HostError, match=r"cannot .* /proc"):
         fetch(
             f"{server.url}/vmlinuz",
             digest=digest_of(KERNEL),
