@@ -46,10 +46,14 @@ watch_power_button() {
 wait_for_extensions() {
     start_clock
     while pidof tce-setup >/dev/null; do
-        within "$LOADING_S" || return
+        within "$LOADING_S" || break
         usleep 50000
     done
-    say "extensions loaded"
+    lost=
+    while read -r extension; do
+        [ -e "/usr/local/tce.installed/${extension%.tcz}" ] || lost="$lost $extension"
+    done </tmp/builtin/onboot.lst
+    if [ -z "$lost" ]; then say "extensions loaded"; else say "extensions lacking:$lost"; fi
 }
 
 make_user() {
@@ -101,8 +105,8 @@ start_sshd() {
         killall dropbear 2>/dev/null && usleep 200000
         "$dropbear" -s -r "$seed/dropbear_ed25519_host_key" -P /var/run/dropbear.pid ||
             fail "dropbear did not start"
-    elif [ -s /tmp/aberr ]; then
-        fail "there is no sshd, as extensions did not load: $(tr '\n' ' ' </tmp/aberr)"
+    elif [ -n "$lost" ]; then
+        fail "there is no sshd, as these extensions did not load:$lost"
     else
         fail "there is no sshd: no extension brought one"
     fi

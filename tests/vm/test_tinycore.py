@@ -120,9 +120,24 @@ def test_root_may_be_the_user(mirror: tinycore.Mirror, home: Path) -> None:
         assert guest.ssh("id -u; ls /var/lib/openssh.started").split()[0] == "0"
 
 
-def test_without_sshd_the_console_says_why(mirror: tinycore.Mirror, home: Path) -> None:
-    with guest_of(mirror, home, extensions=()) as guest:
-        guest.start(until="vx: failed: there is no sshd: no extension brought one")
+@pytest.mark.parametrize(
+    ("extensions", "reason"),
+    [
+        ((), "there is no sshd: no extension brought one"),
+        (
+            (("openssh.tcz", b"hsqs, and then a page that says 404"),),
+            "there is no sshd, as these extensions did not load: openssh.tcz",
+        ),
+    ],
+)
+def test_without_sshd_the_console_says_why(
+    mirror: tinycore.Mirror,
+    home: Path,
+    extensions: tuple[tuple[str, bytes], ...],
+    reason: str,
+) -> None:
+    with guest_of(mirror, home, extensions=extensions) as guest:
+        guest.start(until=f"vx: failed: {reason}")
 
 
 def test_a_wrong_mode_of_tmp_keeps_start_scripts_from_running(
