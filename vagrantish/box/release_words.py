@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What every version knows of itself; ``words`` may say the first four in the publisher's way.
+# What every version knows of itself; ``words`` may say the first three in the publisher's way.
 BUILT_IN = ("arch", "release", "major", "build", "name", "version", "console", "file", "extension")
-OWN = BUILT_IN[:4]
+OWN = BUILT_IN[:3]
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 # Nothing that could end a URL's path or climb out of it.
 VALUE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}")

@@ -81,7 +81,8 @@ class Published:
 def parse(text: str, *, source: str, origin: str = "") -> Published | None:
     """None for the box.toml of a packed box, which `definition` reads.
 
-    ``source`` names the place of the file, ``origin`` the catalog that has it. Raises BoxError that lists every problem.
+    ``source`` names the place of the file, ``origin`` the catalog that has it. Raises BoxError
+    that lists every problem.
     """
     top = open_table(text, source)
     if "release" not in top and not _means_to_be(top.table):
