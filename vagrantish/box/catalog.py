@@ -81,13 +81,12 @@ class Catalog:
     def _parse(self, name: str) -> Published | None:
         for shelf in self._shelves:
             try:
-                text = shelf.text(name)
+                if not shelf.has(name):
+                    continue
             except BoxError as error:
                 self._trouble(error)
                 continue
-            if text is None:
-                continue
-            found = releases.parse(text, source=shelf.place(name), origin=shelf.label)
+            found = releases.parse(shelf.text(name), source=shelf.place(name), origin=shelf.label)
             if found is not None and found.name != name:
                 raise BoxError(
                     f'the definition at {shelf.place(name)} is called "{found.name}"',

@@ -35,8 +35,11 @@ class Shelf(Protocol):
     def names(self) -> tuple[str, ...]:
         """Raises BoxError when they cannot be had."""
 
-    def text(self, name: str) -> str | None:
-        """The box.toml of ``name``; None without one. Raises BoxError."""
+    def has(self, name: str) -> bool:
+        """Raises BoxError as `names` does."""
+
+    def text(self, name: str) -> str:
+        """The box.toml of a name it has. Raises BoxError."""
 
     def place(self, name: str) -> str:
         """Where that box.toml is, for people."""
@@ -54,9 +57,11 @@ class Folder:
         root = self._find_root()
         return tuple(sorted(name for name in _listed(root) if _is_file(root / name / FILE_NAME)))
 
-    def text(self, name: str) -> str | None:
-        path = self._find_root() / name / FILE_NAME
-        return _decoded(_read(path), self.place(name)) if _is_file(path) else None
+    def has(self, name: str) -> bool:
+        return _is_file(self._find_root() / name / FILE_NAME)
+
+    def text(self, name: str) -> str:
+        return _decoded(_read(self._find_root() / name / FILE_NAME), self.place(name))
 
     def place(self, name: str) -> str:
         return str(self._find_root() / name)
@@ -81,8 +86,11 @@ class Kept:
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self.texts))
 
-    def text(self, name: str) -> str | None:
-        return self.texts.get(name)
+    def has(self, name: str) -> bool:
+        return name in self.texts
+
+    def text(self, name: str) -> str:
+        return self.texts[name]
 
     def place(self, name: str) -> str:
         return f"{name} in {self.label}"
