@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 # What lies at a path: a file's bytes or text, or what a link points to.
 Tree = dict[str, "bytes | str | Link"]
 
-TOOLS = ("mkfs.xfs", "mkfs.ext4", "mkfs.btrfs", "mkfs.vfat", "mcopy", "sgdisk", "sfdisk", "qemu-img")
+TOOLS = ("mkfs.xfs", "mkfs.ext4", "mkfs.btrfs", "mkfs.vfat", "mcopy", "sfdisk", "qemu-img")
 MIB = 1 << 20
-LINUX, XBOOTLDR, ESP, BIOS, ROOT = "8300", "ea00", "ef00", "ef02", "8304"
+# Types of GPT partitions.
+LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
+XBOOTLDR = "BC13C2FF-59E6-4262-A352-B275FD6F7172"
+ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+BIOS = "21686148-6449-6E6F-744E-656564454649"
+ROOT = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"
+LVM = "E6D6D379-F507-44C2-A23C-238F2A3DF928"
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Link:
 class Part:
     number: int
     image: Path | None  # None: an empty MiB
-    type: str = LINUX  # as sgdisk and sfdisk name it
+    type: str = LINUX  # as sfdisk takes it
     name: str = ""
     uuid: str = ""
 
@@ -62,6 +68,7 @@ def run(*argv: object, stdin: str = "", env: Mapping[str, str] | None = None) ->
         stderr=subprocess.STDOUT,
         env=whole,
         check=False,
+        timeout=60,
     )
     text = done.stdout.decode("utf-8", "replace")
     assert done.returncode == 0, f"{argv}: {text}"
@@ -117,28 +124,29 @@ def vfat(target: Path, tree: Tree, *, label: str = "ESP") -> Path:
 
 def gpt(target: Path, parts: Sequence[Part]) -> Path:
     """The partitions lie on the disk in the order given."""
-    starts, size = _placed(parts)
-    _sparse(target, size)
-    options: list[str] = []
-    for part, start, mib in starts:
-        options += ["-n", f"{part.number}:{start * 2048}:{(start + mib) * 2048 - 1}"]
-        options += ["-t", f"{part.number}:{part.type}", "-c", f"{part.number}:{part.name}"]
-        if part.uuid:
-            options += ["-u", f"{part.number}:{part.uuid}"]
-    run("sgdisk", *options, target)
-    return _filled(target, starts)
+    return _disk(target, parts, "label: gpt")
 
 
 def mbr(target: Path, parts: Sequence[Part], *, disk_id: str = "0x1234abcd") -> Path:
-    starts, size = _placed(parts)
+    return _disk(target, parts, f"label: dos\nlabel-id: {disk_id}")
+
+
+def _disk(target: Path, parts: Sequence[Part], head: str) -> Path:
+    placed, size = _placed(parts)
     _sparse(target, size)
-    lines = ["label: dos", f"label-id: {disk_id}"]
-    lines += [
-        f"{part.number}: start={start * 2048}, size={mib * 2048}, type={part.type}"
-        for part, start, mib in starts
-    ]
+    lines = [head]
+    for part, start, mib in placed:
+        line = f"{part.number}: start={start * 2048}, size={mib * 2048}, type={part.type}"
+        line += f', name="{part.name}"' if part.name else ""
+        lines.append(line + (f", uuid={part.uuid}" if part.uuid else ""))
     run("sfdisk", "-q", target, stdin="\n".join(lines) + "\n")
-    return _filled(target, starts)
+    for part, start, _ in placed:
+        if part.image:
+            run(
+                "dd", f"if={part.image}", f"of={target}", "bs=1M", f"seek={start}",
+                "conv=notrunc,sparse", "status=none",
+            )  # fmt: skip
+    return target
 
 
 def _placed(parts: Sequence[Part]) -> tuple[list[tuple[Part, int, int]], int]:
@@ -149,16 +157,6 @@ def _placed(parts: Sequence[Part]) -> tuple[list[tuple[Part, int, int]], int]:
         placed.append((part, at, mib))
         at += mib
     return placed, at + 1
-
-
-def _filled(target: Path, starts: Sequence[tuple[Part, int, int]]) -> Path:
-    for part, start, _ in starts:
-        if part.image:
-            run(
-                "dd", f"if={part.image}", f"of={target}", "bs=1M", f"seek={start}",
-                "conv=notrunc,sparse", "status=none",
-            )  # fmt: skip
-    return target
 
 
 def _sparse(target: Path, mib: int) -> None:

@@ -238,7 +238,9 @@ def ubuntu_boot(prefix: str) -> make.Tree:
 
 def test_ubuntu_22_04_boots_from_its_root_partition(folder: Path) -> None:
     tree = os_release("Ubuntu 22.04.5 LTS") | below("/boot", ubuntu_boot("/boot"))
-    tree["/etc/fstab"] = "LABEL=cloudimg-rootfs / ext4 defaults 0 1\nLABEL=UEFI /boot/efi vfat umask=0077 0 1\n"
+    tree["/etc/fstab"] = (
+        "LABEL=cloudimg-rootfs / ext4 defaults 0 1\nLABEL=UEFI /boot/efi vfat umask=0077 0 1\n"
+    )
     parts = (
         Part(number=14, image=None, type=make.BIOS),
         Part(number=15, image=make.vfat(folder / "jammy.esp", {}, label="UEFI"), type=make.ESP),
@@ -254,7 +256,9 @@ def test_ubuntu_22_04_boots_from_its_root_partition(folder: Path) -> None:
 
 def test_ubuntu_24_04_boots_from_its_partition_labelled_boot(folder: Path, tmp_path: Path) -> None:
     tree = os_release("Ubuntu 24.04.1 LTS")
-    tree["/etc/fstab"] = "LABEL=cloudimg-rootfs / ext4 defaults 0 1\nLABEL=BOOT /boot ext4 defaults 0 2\n"
+    tree["/etc/fstab"] = (
+        "LABEL=cloudimg-rootfs / ext4 defaults 0 1\nLABEL=BOOT /boot ext4 defaults 0 2\n"
+    )
     parts = (
         Part(number=14, image=None, type=make.BIOS),
         Part(number=16, image=make.ext4(folder / "noble.boot", ubuntu_boot(""), label="BOOT"),
@@ -406,7 +410,7 @@ def test_a_disk_without_a_root_says_what_it_holds(folder: Path) -> None:
     lvm.write_bytes(bytes(512) + b"LABELONE" + bytes((1 << 20) - 520))
     parts = (
         Part(number=1, image=make.vfat(folder / "lvm.esp", {}), type=make.ESP),
-        Part(number=2, image=lvm, type="8e00"),
+        Part(number=2, image=lvm, type=make.LVM),
     )
     disk = make.gpt(folder / "lvm.raw", parts)
 
@@ -457,7 +461,10 @@ def test_little_more_is_read_than_is_written(
         disk.extract(disk.choices()[0], "kernel", tmp_path / "k", alive=lambda: None)
         disk.extract(disk.choices()[0], "initrd", tmp_path / "i", alive=lambda: None)
 
-    assert {"kernel": (tmp_path / "k").stat().st_size, "initrd": (tmp_path / "i").stat().st_size} == sizes
+    assert {
+        "kernel": (tmp_path / "k").stat().st_size,
+        "initrd": (tmp_path / "i").stat().st_size,
+    } == sizes
     assert device.read < 2 * sum(sizes.values())
 
 
