@@ -6,11 +6,11 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 # What lies at a path: a file's bytes or text, or what a link points to.
 Tree = dict[str, "bytes | str | Link"]

@@ -44,7 +44,7 @@ class Btrfs:
             raise ImageError(f"its btrfs file system is spread over {devices} disks")
         self.label = head[299:555].split(b"\0")[0].decode("utf-8", "replace")
         self.uuid = str(uuid.UUID(bytes=head[32:48]))
-        self.warnings = (_LOG,) if struct.unpack_from("<Q", head, 96)[0] else ()
+        self.warnings: tuple[str, ...] = (_LOG,) if struct.unpack_from("<Q", head, 96)[0] else ()
         self._errors = FsExplorerError
         try:
             self._source = Source(

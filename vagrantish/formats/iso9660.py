@@ -46,7 +46,7 @@ class Iso9660:
         self.label = primary[40:72].decode("ascii", "replace").strip(" \0")
         self.uuid = _date(primary[830:846]) or _date(primary[813:829])
         claimed = struct.unpack_from("<I", primary, 80)[0] * self._block
-        self.warnings = (
+        self.warnings: tuple[str, ...] = (
             (f"the image is cut short: it has {device.size} bytes and claims {claimed}",)
             if claimed > device.size
             else ()
