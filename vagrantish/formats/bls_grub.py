@@ -7,7 +7,6 @@ values it gives to a few variables. Conditions are not evaluated.
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -22,6 +21,8 @@ _DEPTH_MAX = 16
 _LINE_MAX = 16 << 10  # characters
 _LINUX, _INITRD = ("linux", "linux16", "linuxefi"), ("initrd", "initrd16", "initrdefi")
 _OPTIONS_VARIABLES = ("kernelopts", "default_kernelopts")
+_WORD = re.compile(r"""(?:[^\s'"\\]++|\\.|'[^']*+'|"(?:[^"\\]|\\.)*+")+""")
+_QUOTED = re.compile(r"""\\(.)|'([^']*+)'|"((?:[^"\\]|\\.)*+)\"""")
 _SET = re.compile(r"\s*set\s+(\w+)=(.*)")
 
 
@@ -193,10 +194,15 @@ def _words(line: str) -> list[str]:
     line = line.strip()
     if not line or line.startswith("#") or len(line) > _LINE_MAX:
         return []
-    try:
-        return shlex.split(line)
-    except ValueError:  # a quotation that goes on in the next line
-        return line.split()
+    return [_QUOTED.sub(_bared, word) for word in _WORD.findall(line)]
+
+
+def _bared(match: re.Match[str]) -> str:
+    """What is left of a quotation; one that goes on in the next line is not followed there."""
+    escaped, single, double = match.groups()
+    if double is not None:
+        return re.sub(r'\\(["\\$`])', r"\1", double)
+    return str(single if escaped is None else escaped)
 
 
 def _unquoted(value: str) -> str:
