@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from vagrantish.box import releases, versions
+from vagrantish.box import release_levels, releases, versions
 from vagrantish.box.fields import CPU_LEVELS
 from vagrantish.config.check import check_layer
 from vagrantish.config.layers import BOX, Layer
@@ -213,3 +213,16 @@ def test_there_are_two_builds_of_one_release_to_move_between() -> None:
         for line in lines
         if len({build.version for build in line.builds if build.arch == "x86_64"}) > 1
     ] == ["9.8", "13", "16"]
+
+
+def test_the_definition_in_the_documentation_is_one() -> None:
+    page = (boxes_dir().parent / "docs" / "boxes.md").read_text("utf-8")
+    section = page.partition("\n## Definitions\n")[2].partition("\n## ")[0]
+    text = section.partition("```toml\n")[2].partition("```")[0]
+
+    box = releases.parse(text, source="docs")
+
+    assert box is not None
+    assert [each.version for each in box.releases] == ["24.04.20260705"]
+    for key in (*release_levels.TOP, *release_levels.LINE, *release_levels.ARCH_OF_BUILD):
+        assert f"`{key}`" in section or f"[{key}]" in section, f"{key} is not described"
