@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import shutil
 import subprocess
-import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -135,10 +133,18 @@ def _made(target: Path, make: Callable[[Path], None]) -> Path:
 # --- the shapes ------------------------------------------------------------------------------
 
 
-def _common(root: Root, *, os_id: str, name: str, version: str) -> disk.Changes:
+def _common(*, os_id: str, name: str, version: str) -> disk.Changes:
     return {
-        "/usr/lib/os-release": file(images_text.os_release(os_id, name, version)),
+        "/usr/lib/os-release": file(images_text.os_release(os_id, name, version))
+    } | _published()
+
+
+def _published() -> disk.Changes:
+    """What every publisher sets, and Debian's installer would."""
+    return {
         "/etc/hostname": file("localhost\n"),
+        # Without it cloud-init asks for a language that is not there, and fails.
+        "/etc/default/locale": file("LANG=C.UTF-8\n"),
     }
 
 
@@ -150,8 +156,7 @@ def _without_boot(root: Root) -> disk.Changes:
 
 
 def _debian(root: Root, to: Path) -> None:
-    changes: disk.Changes = {
-        "/etc/hostname": file("localhost\n"),
+    changes = _published() | {
         "/etc/fstab": file(images_text.DEBIAN_FSTAB),
         "/boot/grub": folder(),
         "/boot/grub/grub.cfg": file(images_text.debian_grub_cfg(root.version), 0o600),
@@ -174,7 +179,7 @@ def _debian(root: Root, to: Path) -> None:
 
 
 def _ubuntu(root: Root, to: Path) -> None:
-    changes = _common(root, os_id="ubuntu", name="Ubuntu", version="24.04") | _without_boot(root)
+    changes = _common(os_id="ubuntu", name="Ubuntu", version="24.04") | _without_boot(root)
     changes |= {
         "/etc/fstab": file(images_text.UBUNTU_FSTAB),
         "/boot/efi": folder(),
@@ -219,7 +224,7 @@ def _ubuntu(root: Root, to: Path) -> None:
 
 
 def _centos(root: Root, to: Path) -> None:
-    changes = _common(root, os_id="centos", name="CentOS Stream", version="9") | _without_boot(root)
+    changes = _common(os_id="centos", name="CentOS Stream", version="9") | _without_boot(root)
     changes |= {
         "/etc/fstab": file(images_text.CENTOS_FSTAB),
         "/boot/efi": folder(),
@@ -279,7 +284,7 @@ def _vagrant(root: Root, to: Path) -> None:
         authorized=(to / "key.pub").read_text(encoding="ascii"),
         host_key=(to / "host").read_bytes(),
     )
-    changes |= _common(root, os_id="debian", name="Debian", version="12")
+    changes |= _common(os_id="debian", name="Debian", version="12")
     changes |= {
         "/etc/fstab": file(f"UUID={images_root.ROOT_UUID} / ext4 errors=remount-ro 0 1\n"),
         "/boot/grub": folder(),
@@ -309,5 +314,4 @@ def _drop(*paths: Path) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(0 if "--now" in sys.argv else 5)
     open_images().build_all()
