@@ -27,7 +27,8 @@ class FileServer:
     404, loop (redirects to itself), gzip (labels it so), html (a page with status 200)
     stall, cut (half of it, then nothing), short (says and sends half), endless
     reset (after 64 KiB), norange (always the whole), otherrange (other bytes), wrongrange (another
-    part than asked for), longrange (another size than before), claims (says it has ``claimed``)
+    part than asked for), longrange (another size than before), claims (says it has ``claimed``),
+    onestream (refuses to send a part that has an end)
     """
 
     url: str
@@ -89,6 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = files.faults.get(path, "").split()
         if refused := files.refusals.get(path):
             self._refuse(*refused.pop(0))
+        elif "onestream" in fault and not (self.headers.get("Range") or "-").endswith("-"):
+            self._refuse(503, "")
         elif path in files.redirects or "loop" in fault:
             self._redirect(files.redirects.get(path, self.path))
         elif path not in files.files or "404" in fault:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 
 from vagrantish.cli.output import write_or_drop
+from vagrantish.cli.pace import Pace
 from vagrantish.cli.reporters import amount, is_shown, outcome_of
 from vagrantish.cli.text import guest_line, one_line
 from vagrantish.events import Note, Output, Progress, StepFinished, StepStarted
-from vagrantish.units import format_duration, format_size
+from vagrantish.units import format_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 FIRST_DRAWING_S = 0.2  # what is over by then is never drawn, and rich never imported for it
 REDRAW_S = 0.1
 BAR_WIDTH = 24
-_RATE_WINDOW_S = 5.0
 _OUTPUT_MAX = 500  # lines held back for the next redraw; more than this are written at once
 
 
@@ -47,21 +46,11 @@ class _Running:
         self.text = one_line(event.text)
         self.since = time.monotonic()
         self.progress: Progress | None = None
-        self._samples: deque[tuple[float, int]] = deque()
+        self.pace = Pace()
 
     def move(self, event: Progress) -> None:
-        now = time.monotonic()
         self.progress = event
-        self._samples.append((now, event.done))
-        while len(self._samples) > 2 and now - self._samples[0][0] > _RATE_WINDOW_S:
-            self._samples.popleft()
-
-    @property
-    def per_second(self) -> float:
-        if len(self._samples) < 2:
-            return 0.0
-        (began, first), (ended, last) = self._samples[0], self._samples[-1]
-        return (last - first) / (ended - began) if ended > began else 0.0
+        self.pace.move(event)
 
 
 class Live:
@@ -238,13 +227,7 @@ class Live:
             rest = self._signs.empty * (BAR_WIDTH - filled)
             parts.append(self._styled(bar, "36") + self._styled(rest, "2"))
         parts.append(amount(event))
-        rate = running.per_second
-        if event.unit == "B" and rate > 0:
-            parts.append(f"{format_size(int(rate))}/s")
-            if event.total and event.done < event.total:
-                left_s = round((event.total - event.done) / rate)
-                parts.append(f"{left_s // 60}:{left_s % 60:02d} left")
-        return parts
+        return parts + running.pace.words(event)
 
     def _finished_line(self, event: StepFinished, running: _Running | None) -> str:
         sign = (

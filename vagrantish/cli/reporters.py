@@ -8,6 +8,7 @@ import time
 
 from vagrantish.cli.options import wants_color
 from vagrantish.cli.output import write_or_drop
+from vagrantish.cli.pace import Pace
 from vagrantish.cli.text import guest_line, one_line
 from vagrantish.events import Note, Output, Progress, StepFinished, StepStarted
 from vagrantish.units import format_duration, format_size
@@ -132,6 +133,7 @@ class Plain(_Lines):
         self._verbose = verbose
         self._texts: dict[tuple[str, str], str] = {}
         self._told_at: dict[tuple[str, str], float] = {}
+        self._paces: dict[tuple[str, str], Pace] = {}
 
     def emit(self, event: Event, /) -> None:
         if isinstance(event, Note):
@@ -145,15 +147,22 @@ class Plain(_Lines):
             self._write(_named(event.machine, self._texts[key]))
         elif isinstance(event, StepFinished):
             text = self._texts.pop(key, event.name)
+            self._paces.pop(key, None)
             outcome = outcome_of(event, self._cancel) or "done"
             self._write(_named(event.machine, f"{text}: {outcome}"))
         elif isinstance(event, Output):
             if is_shown(event, verbose=self._verbose):
                 self._write(_named(event.machine, guest_line(event.line), mark="|"))
-        elif time.monotonic() - self._told_at.get(key, 0) >= PLAIN_PROGRESS_S:
+        else:
+            self._progress(key, event)
+
+    def _progress(self, key: tuple[str, str], event: Progress) -> None:
+        pace = self._paces.setdefault(key, Pace(PLAIN_PROGRESS_S))
+        pace.move(event)
+        if time.monotonic() - self._told_at.get(key, 0) >= PLAIN_PROGRESS_S:
             self._told_at[key] = time.monotonic()
-            text = self._texts.get(key, event.name)
-            self._write(_named(event.machine, f"{text}: {amount(event)}"))
+            words = ", ".join([amount(event), *pace.words(event)])
+            self._write(_named(event.machine, f"{self._texts.get(key, event.name)}: {words}"))
 
 
 class JsonLines(_Lines):

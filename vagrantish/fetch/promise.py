@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from vagrantish.paths import VxHome
 
 STRONG = ("sha256", "sha512")
-_CHECK_URL = "Check the URL and the network, then run the same command again."
 _FORGED = "Do not use it; try again later, or another mirror."
 _NO_SIGNATURE = "signature not checked"
 
@@ -142,7 +141,7 @@ def small(url: str, max_bytes: int, transport: Transport, op: Op) -> tuple[bytes
         except Trouble as trouble:
             if failed == patience.tries or not trouble.passing:
                 raise FetchError(
-                    f"cannot fetch {shown}: {trouble.why}", hint=trouble.hint or _CHECK_URL
+                    f"cannot fetch {shown}: {trouble.why}", hint=trouble.hint or urls.CHECK_URL
                 ) from trouble
             op.cancel.sleep(patience.wait_s(failed, trouble.wait_s))
     raise AssertionError("the last try returns or raises")

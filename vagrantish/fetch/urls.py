@@ -7,6 +7,8 @@ from urllib.parse import unquote, urlsplit
 
 from vagrantish.errors import FetchError
 
+CHECK_URL = "Check the URL and the network, then run the same command again."
+
 
 def shown(url: str) -> str:
     """The URL without what may be secret in it: user, password, query. Raises FetchError."""
