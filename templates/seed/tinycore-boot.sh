@@ -98,7 +98,8 @@ start_sshd() {
     if sshd=$(command -v sshd); then
         said=$(run_sshd "$sshd" 2>&1) && return
         # A bootlocal.sh may have started one, with host keys that vx does not know.
-        killall sshd 2>/dev/null && usleep 200000
+        killall sshd dropbear 2>/dev/null
+        usleep 200000
         said=$(run_sshd "$sshd" 2>&1) && return
         fail "sshd did not start: $(printf '%s\n' "$said" | tail -n 1)"
     elif dropbear=$(command -v dropbear); then

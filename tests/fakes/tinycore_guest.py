@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import stat
-import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -99,29 +97,3 @@ def guest_of(
         yield guest
     finally:
         guest.kill()
-
-
-def make_disk(folder: Path) -> Path:
-    """A machine's new disk, made by the tools of e2fsprogs."""
-    disk = folder / "disk.img"
-    with disk.open("wb") as file:
-        file.truncate(64 << 20)
-    commands = []
-    for entry in tinycore.disk_entries():
-        if stat.S_ISDIR(entry.mode):
-            commands.append(f"mkdir {entry.name}")
-        else:
-            source = folder / entry.name.replace("/", "_")
-            source.write_bytes(entry.data)
-            commands.append(f"write {source} {entry.name}")
-        commands += [
-            f"set_inode_field {entry.name} mode 0{entry.mode:o}",
-            f"set_inode_field {entry.name} uid {entry.uid}",
-            f"set_inode_field {entry.name} gid {entry.gid}",
-        ]
-    script = folder / "commands"
-    script.write_text("\n".join(commands))
-    made = ("mkfs.ext4", "-q", "-L", tinycore.DISK_LABEL, str(disk))
-    for command in (made, ("debugfs", "-w", "-f", str(script), str(disk))):
-        subprocess.run(command, check=True, capture_output=True)
-    return disk

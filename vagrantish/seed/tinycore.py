@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DISK_LABEL = "vx-data"
 _BUILTIN = "tmp/builtin"
-_STAFF = 50
+STAFF = 50
 _DISK_WAIT_S = 20
 _NO_DISK = ("base", "norestore")
 
@@ -39,7 +39,7 @@ def entries(
     return (
         # The kernel gives a folder that is there already these as its new mode and owner. With any
         # others here, Tiny Core loads extensions but runs none of their start scripts.
-        cpio.directory("tmp", mode=0o1777, gid=_STAFF),
+        cpio.directory("tmp", mode=0o1777, gid=STAFF),
         cpio.directory(_BUILTIN),
         cpio.directory(f"{_BUILTIN}/optional"),
         cpio.file(f"{_BUILTIN}/onboot.lst", _lines(name for name, _ in extensions)),
@@ -76,20 +76,6 @@ def cmdline_words(box_words: Sequence[str], hostname: str, *, persistent: bool) 
     )
     kept = [word for word in box_words if not (persistent and word in _NO_DISK)]
     return (*kept, *(word for word in needed if word not in kept))
-
-
-def disk_entries() -> tuple[cpio.Entry, ...]:
-    """What a machine's new disk holds, owners and modes included."""
-    return (
-        cpio.directory("tce", mode=0o775, uid=1001, gid=_STAFF),
-        cpio.directory("tce/optional", mode=0o775, uid=1001, gid=_STAFF),
-        cpio.file("tce/onboot.lst", b"", mode=0o664, uid=1001, gid=_STAFF),
-        cpio.directory("home", mode=0o775, gid=_STAFF),
-        cpio.directory("opt", mode=0o2775, gid=_STAFF),
-        # A backup of home and opt, which Tiny Core's own list asks for, would be put back over
-        # what the disk has of them. An empty list is an error there.
-        cpio.file("opt/.filetool.lst", _lines(["root"]), mode=0o664, gid=_STAFF),
-    )
 
 
 def misread_words(cmdline: str) -> tuple[tuple[str, str], ...]:

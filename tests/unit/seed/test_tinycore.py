@@ -98,15 +98,6 @@ def test_a_machine_with_a_disk_uses_it_though_the_box_says_otherwise() -> None:
     assert {"tce=LABEL=vx-data", "home=LABEL=vx-data", "opt=LABEL=vx-data"} <= set(words)
 
 
-def test_a_new_disk_belongs_to_whom_tiny_core_expects_and_backs_up_neither_home_nor_opt() -> None:
-    entries = {entry.name: entry for entry in tinycore.disk_entries()}
-
-    tce = entries["tce/optional"]
-    assert (stat.S_IMODE(tce.mode), tce.uid, tce.gid) == (0o775, 1001, 50)
-    assert entries["opt/.filetool.lst"].data == b"root\n"
-    assert cpio.with_parents(entries.values()) == tuple(entries.values())
-
-
 @pytest.mark.parametrize(
     ("word", "code"),
     [("hostname=web", "host"), ("isolcpus=1", "iso"), ("user_debug=31", "user")],
