@@ -50,6 +50,7 @@ def kernel(mark: str, *, size: int = 4096) -> bytes:
     """Looks like a bzImage for x86_64 as far as its first bytes."""
     head = bytearray(0x240)
     head[0x202:0x206] = b"HdrS"
+    head[0x206:0x208] = b"\x0f\x02"  # boot protocol 2.15
     head[0x236] = 1
     return (bytes(head) + mark.encode() * size)[:size]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -77,10 +77,10 @@ def choices(image: Path, *, root: str = "") -> tuple[BootChoice, ...]:
         return bootdisk.look(device, root=root).choices()
 
 
-def extracted(image: Path, what: str, target: Path) -> bytes:
+def extracted(image: Path, what: Literal["kernel", "initrd"], target: Path) -> bytes:
     with FileDevice(image) as device:
         disk = bootdisk.look(device)
-        disk.extract(disk.choices()[0], what, target, alive=lambda: None)  # type: ignore[arg-type]
+        disk.extract(disk.choices()[0], what, target, alive=lambda: None)
     return target.read_bytes()
 
 
@@ -152,7 +152,25 @@ def test_el8_takes_its_options_from_grubenv(folder: Path) -> None:
     assert first.why == f"BLS entry {ID}-{NEW}.conf, the highest version"
 
 
-def test_el7_boots_the_first_entry_of_its_menu_from_an_mbr_disk(folder: Path) -> None:
+def test_el8_that_starts_by_efi_keeps_its_options_on_the_efi_partition(folder: Path) -> None:
+    boot = el_boot("$kernelopts", prefix="")
+    boot["/grub2/grubenv"] = Link("../efi/EFI/almalinux/grubenv")
+    efi: make.Tree = {
+        "/EFI/almalinux/grubenv": grubenv(f"kernelopts={OPTIONS}", f"saved_entry={ID}-{OLD}"),
+        "/EFI/almalinux/grub.cfg": 'set default="${saved_entry}"\nblscfg\n',
+    }
+    parts = (
+        Part(number=1, image=make.vfat(folder / "efi.esp", efi), type=make.ESP),
+        Part(number=2, image=make.ext4(folder / "efi.boot", boot)),
+        Part(number=3, image=make.xfs(folder / "efi.root", os_release("AlmaLinux 8"))),
+    )
+
+    first = choices(make.gpt(folder / "efi.raw", parts))[0]
+
+    assert (first.release, first.cmdline) == (OLD, OPTIONS)
+
+
+def test_el7_boots_the_entry_of_its_menu_that_grubenv_names_from_an_mbr_disk(folder: Path) -> None:
     version = "3.10.0-1160.el7.x86_64"
     root = os_release("CentOS Linux 7 (Core)") | {
         f"/boot/vmlinuz-{version}": make.kernel(version),
@@ -381,6 +399,17 @@ def test_a_file_system_that_fills_the_disk_boots_from_vda(folder: Path) -> None:
     (only,) = choices(image)
 
     assert (only.initrd, only.cmdline) == (None, "root=/dev/vda ro")
+
+
+def test_a_kernel_that_does_not_tell_is_for_the_programs_around_it(folder: Path) -> None:
+    tree = os_release("Ubuntu 24.04") | {
+        "/boot/vmlinuz-6.8.0-41-generic": b"\x1f\x8b a packed kernel for arm64",
+        "/lib/ld-linux-aarch64.so.1": "",
+    }
+
+    (only,) = choices(make.xfs(folder / "arm.raw", tree))
+
+    assert only.arch == "aarch64"
 
 
 def test_a_hint_chooses_between_two_systems(folder: Path) -> None:

@@ -127,8 +127,9 @@ class BootDisk:
     def _arch(self, bootable: Bootable) -> str:
         """From the header of the kernel, else from the system around it."""
         chunks = self.boot.volume.chunks(bootable.kernel, most=KERNEL_MAX)
-        head = next(chunks, b"")[:_HEAD_BYTES]
-        if head[0x202:0x206] == b"HdrS" and len(head) > 0x236:
+        head = next(chunks, b"")[:_HEAD_BYTES].ljust(_HEAD_BYTES, b"\0")
+        # Only since boot protocol 2.12 does a bzImage tell whether it is for 64 bits.
+        if head[0x202:0x206] == b"HdrS" and head[0x206:0x208][::-1] >= b"\x02\x0c":
             return "x86_64" if head[0x236] & 1 else "i686"
         if head[0x38:0x3C] == b"ARM\x64":
             return "aarch64"
