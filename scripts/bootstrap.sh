@@ -58,13 +58,24 @@ find_missing() {
     missing=${missing# }
 }
 
+# Programs that disk images are made with; without one, what needs an image is left out.
+makers="genisoimage:genisoimage gpg:gpg gpg-agent:gpg-agent mcopy:mtools mke2fs:e2fsprogs
+mkfs.vfat:dosfstools mkfs.xfs:xfsprogs mksquashfs:squashfs-tools mmdebstrap:mmdebstrap
+qemu-img:qemu-utils sfdisk:fdisk sgdisk:gdisk xorriso:xorriso"
+# The same for users who are not root.
+makers_as_user="fakeroot:fakeroot newuidmap:uidmap"
 # Programs that single tests compare vx's own work with; without one, its tests are skipped.
-oracles="busybox:busybox-static cpio:cpio dropbear:dropbear-bin fish:fish lz4:lz4 qemu-img:qemu-utils
-readelf:binutils rsync:rsync shellcheck:shellcheck zsh:zsh zstd:zstd"
+oracles="busybox:busybox-static bzip2:bzip2 cpio:cpio depmod:kmod dropbear:dropbear-bin fish:fish
+gpgv:gpgv grub-fstest:grub-common lz4:lz4 mkfs.btrfs:btrfs-progs readelf:binutils rsync:rsync
+shellcheck:shellcheck xz:xz-utils zsh:zsh zstd:zstd"
 
-find_missing_oracles() {
+# Fill $wanted with what is good to have for TARGET and is not here.
+find_wanted() {
+    programs=$makers
+    [ "$(id -u)" -eq 0 ] || programs="$programs $makers_as_user"
+    [ "$target" != test ] || programs="$programs $oracles"
     wanted=""
-    for pair in $oracles; do
+    for pair in $programs; do
         has "${pair%:*}" || ! candidate "${pair#*:}" || wanted="$wanted ${pair#*:}"
     done
     wanted=${wanted# }
@@ -135,13 +146,13 @@ if has apt-get; then
     [ -z "$missing" ] || install_missing
     find_missing
     [ -z "$missing" ] || die "still missing after apt: $missing"
-    if [ "$target" = test ]; then
-        find_missing_oracles
+    if [ "$target" = test ] || [ "$target" = bench ]; then
+        find_wanted
         if [ -n "$wanted" ] && may_install; then
             missing=$wanted
             install_missing
         elif [ -n "$wanted" ]; then
-            say "Some tests will be skipped; for all: sudo apt-get install --no-install-recommends $wanted"
+            say "A part of it will be left out; for all: sudo apt-get install --no-install-recommends $wanted"
         fi
     fi
 elif [ "$target" != check ]; then

@@ -131,6 +131,33 @@ def test_a_python_that_is_too_old_or_only_a_shim_is_passed_over(computer: Comput
     assert (done.returncode, "-venv" in done.stderr) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("target", "user", "wanted", "spared"),
+    [
+        ("bench", "0", "mmdebstrap", "shellcheck"),
+        ("test", "0", "shellcheck", "uidmap"),
+        ("test", "1000", "uidmap", "nothing-else"),
+        ("check", "0", "", "mmdebstrap"),
+    ],
+)
+def test_what_images_are_made_with_is_installed_where_images_are_made(
+    computer: Computer, target: str, user: str, wanted: str, spared: str
+) -> None:
+    log = computer.checkout.parent / "installed"
+    computer.add_apt(install=f'echo "$*" >>{log}')
+    computer.add("id", f"echo {user}")
+    computer.add("sudo", 'shift; "$@"')
+    for program in ("qemu-system-x86_64", "ssh", "sshd"):
+        computer.add(program, "")
+    computer.add("python3", 'case "$*" in *print*) echo python3;; esac')
+
+    computer.bootstrap(target)  # it gets no further than to the .venv
+
+    packages = log.read_text(encoding="utf-8").split() if log.exists() else [""]
+    assert wanted in packages
+    assert spared not in packages
+
+
 def test_elsewhere_than_on_debian_it_names_what_is_needed(computer: Computer) -> None:
     done = computer.bootstrap("demo")
 
