@@ -20,9 +20,9 @@ needs_e2fsprogs = pytest.mark.skipif(
 
 def mkfs(image: Path, tree: Path | None, size: str, *options: str) -> None:
     source = ["-d", str(tree)] if tree else []
+    names = ["-L", "cloudimg-rootfs", "-U", UUID]
     subprocess.run(
-        ["mkfs.ext4", "-q", "-F", "-L", "cloudimg-rootfs", "-U", UUID]
-        + [*options, *source, str(image), size],
+        ["mkfs.ext4", "-q", "-F", *names, *options, *source, str(image), size],
         check=True,
         capture_output=True,
     )

@@ -123,6 +123,8 @@ class Thing:
 def things_of(items: Sequence[Item]) -> list[Thing]:
     """The root first, then "lost+found", then the items. Raises ImageError for bad paths."""
     top = next((item for item in items if item.path == "."), None)
+    if top and top.kind is not NodeKind.FOLDER:
+        raise ImageError("the root is a folder and nothing else")
     root = Thing(
         item=top or Item(path=".", kind=NodeKind.FOLDER, mode=0o755), number=_ROOT, parent=_ROOT
     )
