@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HTML = b"<!DOCTYPE html>\n<html><body><h1>Not found</h1></body></html>\n"
 RESET_EVERY = 64 << 10
+LAST = 16 << 10
 
 
 @dataclass
@@ -25,7 +26,8 @@ class FileServer:
     """``files`` by path, and ``faults`` by path, one or more words:
 
     404, loop (redirects to itself), gzip (labels it so), html (a page with status 200)
-    stall, cut (half of it, then nothing), short (says and sends half), endless
+    stall, cut (half of it, then nothing), short (says and sends half), endless,
+    nolength (does not say how much, and sends the last bytes whole)
     reset (after 64 KiB), norange (always the whole), otherrange (other bytes), wrongrange (another
     part than asked for), longrange (another size than before), claims (says it has ``claimed``),
     onestream (refuses to send a part that has an end)
@@ -127,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         if files.etags:
             self.send_header("ETag", etag)
         self.send_header("Accept-Ranges", "bytes")
-        if "endless" in fault:
+        if {"endless", "nolength"} & set(fault):
             self.close_connection = True
         else:
             length = files.claimed if "claims" in fault else len(body)
@@ -159,7 +161,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not {"stall", "cut", "endless"} & set(fault):
             self.wfile.write(data)
             return
-        self.wfile.write(data[: len(data) // 2])
+        self.wfile.write(
+            data if "nolength" in fault and len(data) <= LAST else data[: len(data) // 2]
+        )
         self.wfile.flush()
         while "endless" in fault and not files.stopping.is_set():
             self.wfile.write(data)

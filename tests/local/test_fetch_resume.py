@@ -153,6 +153,17 @@ def test_a_partial_of_a_file_that_changed_is_begun_anew(
     assert server.asked("/disk.img") == ["bytes=3000-"]
 
 
+def test_a_server_that_does_not_say_the_size_and_stops_early_is_asked_for_the_rest(
+    server: FileServer, home: VxHome
+) -> None:
+    server.faults["/disk.img"] = "nolength cut"
+
+    got = get(f"{server.url}/disk.img", home=home, digest=digest_of(IMAGE), size_bytes=len(IMAGE))
+
+    assert got.path.read_bytes() == IMAGE
+    assert len(server.requests) > 2
+
+
 def test_without_validator_and_digest_a_partial_is_not_trusted(
     server: FileServer, home: VxHome
 ) -> None:
@@ -322,7 +333,7 @@ def test_what_the_sink_raises_comes_through(server: FileServer, home: VxHome) ->
 def test_a_slow_stream_is_split_into_several_that_together_are_faster(
     server: FileServer, home: VxHome
 ) -> None:
-    server.rates["/disk.img"] = 512 << 10
+    server.rates["/disk.img"] = 256 << 10
     haste = Haste(block_bytes=128 << 10, worth_bytes=256 << 10, slow_bytes_s=4 << 20, watch_s=0.1)
     sink = Kept()
     started = time.monotonic()
@@ -332,7 +343,7 @@ def test_a_slow_stream_is_split_into_several_that_together_are_faster(
     took = time.monotonic() - started
     assert got.path.read_bytes() == sink.data == IMAGE
     assert len(server.requests) > 4
-    assert took < 1.6, "one stream takes 2 s"
+    assert took < 3, "one stream takes 4 s"
 
 
 def test_a_server_that_refuses_several_streams_gets_one(server: FileServer, home: VxHome) -> None:
@@ -344,8 +355,8 @@ def test_a_server_that_refuses_several_streams_gets_one(server: FileServer, home
 
     assert got.path.read_bytes() == IMAGE
     ranges = server.asked("/disk.img")
-    assert len(ranges) > 2
-    assert (ranges[0], (ranges[-1] or "")[-1:]) == (None, "-")
+    assert ranges[0] is None
+    assert len([wanted for wanted in ranges[1:] if wanted and wanted.endswith("-")]) == 1
 
 
 # --- other processes ---------------------------------------------------------------------------

@@ -27,7 +27,7 @@ class Haste:
     connections: int = 4
     block_bytes: int = 8 << 20  # of each connection, and so held in memory
     worth_bytes: int = 64 << 20  # with less to go it is not worth it
-    slow_bytes_s: float = 24 << 20
+    slow_bytes_s: float = 8 << 20
     watch_s: float = 3.0  # how long the one stream is watched
 
     def watch(self) -> Watch:

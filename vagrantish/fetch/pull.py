@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _PROGRESS_MIN = 16 << 10  # a try that brings less has got no further
 _TELL_EVERY_S = 0.05
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
+_DATE = re.compile(r"[A-Za-z0-9:, +-]{10,40}")
 _OTHER_PART = "the server answers with another part than it was asked for"
 
 
@@ -113,8 +116,9 @@ class Pull:
             incoming.close()
         if split and total is not None:
             self._take_in_blocks(total)
-        if total is not None and self._pipeline.size < total:
-            raise Trouble(f"it ended after {self._pipeline.size} of {total} bytes", passing=True)
+        whole = total if total is not None else self._limits.size_bytes
+        if whole is not None and self._pipeline.size < whole:
+            raise Trouble(f"it ended after {self._pipeline.size} of {whole} bytes", passing=True)
 
     def _ask(self, wanted: str) -> Answer:
         headers = {"Range": wanted} if wanted else {}
@@ -251,7 +255,7 @@ class Pull:
 
 def _validator(answer: Answer) -> str:
     """What If-Range may carry: a strong ETag, else the date (RFC 9110, 13.1.5)."""
-    etag = answer.header("ETag")
-    if etag.startswith('"') and etag.endswith('"') and len(etag) > 1:
+    etag, date = answer.header("ETag"), answer.header("Last-Modified")
+    if _STRONG_ETAG.fullmatch(etag):
         return etag
-    return answer.header("Last-Modified")
+    return date if _DATE.fullmatch(date) else ""

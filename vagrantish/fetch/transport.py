@@ -7,6 +7,7 @@ import ssl
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _REDIRECTS_MAX = 10
 _PIECE = 1 << 20
 _POOL = 16
+_REASON_MAX = 80
 _PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _RANGE = re.compile(r"bytes\s+(?:([0-9]{1,15})-([0-9]{1,15})|\*)/([0-9]{1,15}|\*)")
@@ -65,7 +67,7 @@ class Answer:
         self._response = response
         self.url = url  # after redirects
         self.status: int = response.status_code
-        self.reason: str = response.reason or ""
+        self.reason = "".join(filter(str.isprintable, response.reason or ""))[:_REASON_MAX]
 
     def header(self, name: str) -> str:
         return self._response.headers.get(name, "").strip()
@@ -124,6 +126,7 @@ class Transport:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
         self._session.headers["User-Agent"] = f"vx/{__version__}"
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Packed on the way, the bytes would not be those the digest is of.
         self._session.headers["Accept-Encoding"] = "identity"
 
