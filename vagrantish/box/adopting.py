@@ -63,9 +63,7 @@ def adopt(store: BoxStore, home: VxHome, parts: BoxParts, *, op: Op) -> Box:
     )
 
 
-def _stage(
-    kind: ArtifactKind, parts: BoxParts, folder: Path, home: VxHome, op: Op
-) -> Staged:
+def _stage(kind: ArtifactKind, parts: BoxParts, folder: Path, home: VxHome, op: Op) -> Staged:
     source = parts.sources[kind]
     label = f"the {kind} {source}"
     path = Path(source)

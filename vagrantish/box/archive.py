@@ -72,14 +72,10 @@ class Tar:
         return (member for member in self._walk() if member[0] in wanted)
 
     def _walk(self) -> Iterator[tuple[str, int, Readable]]:
-        self._file.seek(0)
-        head = self._file.read(sniff.HEAD_BYTES)
-        self._file.seek(0)
-        content = unpack.Unpacked(self._file) if unpack.is_compressed(head) else self._file
-        forward = _Forward(content, self._op)
         seen: set[str] = set()
         count = total = 0
         with _damage_told(self._path):
+            forward = _forward(self._file, self._op)
             with tarfile.open(fileobj=_as_file(forward), mode="r:", errorlevel=2) as tar:
                 while (member := tar.next()) is not None:
                     count += 1
@@ -102,6 +98,18 @@ class Tar:
         elif not member.isfile():
             odd = "a folder" if member.isdir() else "a device or pipe"
         return _check_member(self._path, member.name, odd, count, seen)
+
+
+def forward_tar(file: BinaryIO, op: Op) -> tarfile.TarFile:
+    """The archive in ``file``, compressed or not, to be read member by member with bounded memory."""
+    return tarfile.open(fileobj=_as_file(_forward(file, op)), mode="r:", errorlevel=2)
+
+
+def _forward(file: BinaryIO, op: Op) -> _Forward:
+    file.seek(0)
+    head = file.read(sniff.HEAD_BYTES)
+    file.seek(0)
+    return _Forward(unpack.Unpacked(file) if unpack.is_compressed(head) else file, op)
 
 
 class Zip:

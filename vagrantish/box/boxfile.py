@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vagrantish.box import reference
 from vagrantish.errors import BoxError
-from vagrantish.model import Artifact, ArtifactKind, Box, RootKind, SeedKind
+from vagrantish.model import (
+    Artifact,
+    ArtifactKind,
+    Box,
+    Extension,
+    Fetched,
+    RootKind,
+    SeedKind,
+    Source,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from vagrantish.box.ingest import Staged
@@ -18,7 +28,7 @@ if TYPE_CHECKING:
     from vagrantish.paths import VxHome
 
 FILE_NAME = "box.json"
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 def artifact_path(home: VxHome, digest: Digest) -> Path:
@@ -58,6 +68,22 @@ def encode(box: Box, *, added_at: float) -> bytes:
         "cpu_level": box.cpu_level,
         "origin": box.origin,
         "defaults": box.defaults,
+        "extensions": [
+            {"name": item.name, "digest": str(item.digest), "size": item.size_bytes}
+            for item in box.extensions
+        ],
+        "disk_boots": box.disk_boots,
+        "disk_cmdline": box.disk_cmdline,
+        "kernel_release": box.kernel_release,
+        "sources": [
+            {
+                "part": source.part,
+                "member": source.member,
+                "pinned": source.pinned,
+                **asdict(source.fetched),
+            }
+            for source in box.sources
+        ],
         "added_at": added_at,
     }
     return json.dumps(table, indent=1, sort_keys=True).encode() + b"\n"
@@ -87,6 +113,8 @@ def read(path: Path, home: VxHome) -> tuple[Box, float] | None:
 
 
 def _decode(table: dict[str, Any], home: VxHome) -> Box:
+    if table["schema"] == 1:
+        table = _from_1(table)
     if table["schema"] != _SCHEMA:
         raise ValueError(table["schema"])
     artifacts = {}
@@ -113,4 +141,55 @@ def _decode(table: dict[str, Any], home: VxHome) -> Box:
         origin=table["origin"],
         description=table["description"],
         defaults=dict(table["defaults"]),
+        extensions=tuple(_extension(entry, home) for entry in table["extensions"]),
+        disk_boots=table["disk_boots"] is True,
+        disk_cmdline=str(table["disk_cmdline"]),
+        kernel_release=str(table["kernel_release"]),
+        sources=tuple(_source(entry) for entry in table["sources"]),
     )
+
+
+def _from_1(table: dict[str, Any]) -> dict[str, Any]:
+    """Boxes of vx 0.1 were all added from this host."""
+    added = {"extensions": [], "disk_boots": False, "disk_cmdline": "", "kernel_release": ""}
+    return {**table, **added, "schema": 2, "sources": []}
+
+
+def _extension(entry: dict[str, Any], home: VxHome) -> Extension:
+    digest = reference.parse_digest(entry["digest"])
+    return Extension(
+        name=str(entry["name"]),
+        digest=digest,
+        size_bytes=int(entry["size"]),
+        path=artifact_path(home, digest),
+    )
+
+
+def _source(entry: dict[str, Any]) -> Source:
+    fetched = Fetched(
+        url=str(entry["url"]),
+        sha256=str(entry["sha256"]),
+        size_bytes=int(entry["size_bytes"]),
+        verified=str(entry["verified"]),
+    )
+    return Source(
+        part=str(entry["part"]),
+        member=str(entry["member"]),
+        pinned=str(entry["pinned"]),
+        fetched=fetched,
+    )
+
+
+def records(home: VxHome) -> Iterator[Path]:
+    """Where every box of the store has, or had, its record."""
+    for name in folders(home.boxes):
+        for version in folders(name):
+            for arch in folders(version):
+                yield arch / FILE_NAME
+
+
+def folders(path: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in path.iterdir() if entry.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import BoxError
-from vagrantish.formats import bzimage, initrd, qcow2, sniff
+from vagrantish.formats import arm64image, bzimage, initrd, qcow2, sniff
 from vagrantish.model import ArtifactKind
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def size_limit(kind: ArtifactKind) -> int:
     return _SIZE_MAX[kind]
 
 
-def check_artifact(kind: ArtifactKind, path: Path, *, label: str, cmdline: str, op: Op) -> None:
+def check_artifact(
+    kind: ArtifactKind, path: Path, *, label: str, cmdline: str, arch: str = "x86_64", op: Op
+) -> None:
     """Read as much of the file as it takes to know. ``label`` names it for people.
 
     Raises BoxError, and OSError when it cannot be read.
@@ -34,7 +36,7 @@ def check_artifact(kind: ArtifactKind, path: Path, *, label: str, cmdline: str, 
     if size > size_limit(kind):
         raise BoxError(f"{label} is too big for a {kind}: {size} bytes")
     if kind is ArtifactKind.KERNEL:
-        _check_kernel(path, size, label, cmdline)
+        _check_kernel(path, size, label, cmdline, arch)
     elif kind is ArtifactKind.INITRD:
         _check_initrd(path, label, op)
     else:
@@ -47,20 +49,24 @@ def disk_format(path: Path) -> str:
         return "qcow2" if file.read(4) == qcow2.MAGIC else "raw"
 
 
-def _check_kernel(path: Path, size: int, label: str, cmdline: str) -> None:
+def _check_kernel(path: Path, size: int, label: str, cmdline: str, arch: str) -> None:
     with path.open("rb") as file:
         head = file.read(sniff.HEAD_BYTES)
     try:
-        kernel = bzimage.parse(head, size)
-    except bzimage.KernelError as error:
+        most = (
+            arm64image.cmdline_max(head, size)
+            if arch == "aarch64"
+            else bzimage.parse(head, size).cmdline_max
+        )
+    except (bzimage.KernelError, arm64image.KernelError) as error:
         raise BoxError(
-            f"{label} is no kernel vx can boot: {error}",
-            hint="Give the distribution's vmlinuz (a bzImage) as it is.",
+            f"{label} is no kernel vx can boot on {arch}: {error}",
+            hint="Give the distribution's vmlinuz as it is.",
         ) from error
-    if len(cmdline.encode()) > kernel.cmdline_max:
+    if len(cmdline.encode()) > most:
         raise BoxError(
             f"the command line for {label} has {len(cmdline.encode())} bytes, "
-            f"and that kernel takes {kernel.cmdline_max}",
+            f"and that kernel takes {most}",
             hint="Shorten `cmdline`.",
         )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from vagrantish.box import checks
 from vagrantish.errors import BoxError, DigestMismatch
 from vagrantish.files import host_errors
+from vagrantish.formats.sparse import SparseFile
 from vagrantish.model import Digest
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from vagrantish.model import ArtifactKind
 
 _CHUNK = 1 << 20
-_BLOCK = 1 << 16  # runs of zeros this long become holes
-_ZEROS = bytes(_BLOCK)
 
 
 class Readable(Protocol):
@@ -34,6 +32,16 @@ class Staged:
     kind: ArtifactKind
     path: Path
     digest: Digest  # its sha256
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedExtension:
+    """The same of an extension."""
+
+    name: str
+    path: Path
+    digest: Digest
     size_bytes: int
 
 
@@ -57,7 +65,7 @@ def take(
         digests[expected.algorithm] = hashlib.new(expected.algorithm)
     limit = checks.size_limit(kind)
     total = 0
-    with host_errors(f"write {target}"), target.open("xb") as file:
+    with host_errors(f"write {target}"), SparseFile(target) as file:
         while chunk := content.read(_CHUNK):
             step.op.cancel.check()
             total += len(chunk)
@@ -65,10 +73,9 @@ def take(
                 raise BoxError(f"{label} is too big for a {kind}")
             for hasher in digests.values():
                 hasher.update(chunk)
-            _write_sparse(file.fileno(), chunk)
+            file.write(chunk)
             step.progress(total, size_bytes)
-        file.truncate(total)
-        os.fsync(file.fileno())
+        file.finish()
     if expected is not None:
         actual = f"{expected.algorithm}:{digests[expected.algorithm].hexdigest()}"
         if actual != str(expected):
@@ -81,14 +88,3 @@ def take(
             )
     digest = Digest(algorithm="sha256", hex=digests["sha256"].hexdigest())
     return Staged(kind=kind, path=target, digest=digest, size_bytes=total)
-
-
-def _write_sparse(descriptor: int, chunk: bytes) -> None:
-    for start in range(0, len(chunk), _BLOCK):
-        block = chunk[start : start + _BLOCK]
-        if block == _ZEROS[: len(block)]:
-            os.lseek(descriptor, len(block), os.SEEK_CUR)
-            continue
-        view = memoryview(block)
-        while view:
-            view = view[os.write(descriptor, view) :]

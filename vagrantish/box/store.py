@@ -7,22 +7,20 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vagrantish.box import boxfile, reference
-from vagrantish.errors import BoxError, BoxNotFound
+from vagrantish.box import boxfile, missing, reference, versions
+from vagrantish.box.boxfile import folders, records
+from vagrantish.errors import BoxError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Any
 
-    from vagrantish.box.ingest import Staged
+    from vagrantish.box.ingest import Staged, StagedExtension
     from vagrantish.events import Op
-    from vagrantish.model import Box, BoxParts, BoxRef
+    from vagrantish.model import Box, BoxParts, BoxRef, Release
     from vagrantish.paths import VxHome
-
-# An artifact no box names may be one a machine is about to name, or be left by a killed vx.
-_ORPHAN_GRACE_S = 3600
 
 
 class BoxStore:
@@ -30,38 +28,43 @@ class BoxStore:
         self._home = home
 
     def get(self, ref: BoxRef, arch: str) -> Box | None:
-        """The box, or without a version the one added last; None when there is none.
+        """The newest box whose version is ``ref``'s or below it; without one the one added last.
+
+        None when there is none.
 
         Looks at sizes, not at bytes: those were checked when they came in. Raises BoxError when
         one of its files is gone or cut short.
         """
-        if ref.version is not None:
-            found = boxfile.read(self._record(ref.name, ref.version, arch), self._home)
-            candidates = [found] if found else []
-        else:
-            candidates = [
-                entry
-                for version in _folders(self._home.boxes / ref.name)
-                if (entry := boxfile.read(version / arch / boxfile.FILE_NAME, self._home))
-            ]
+        candidates = [
+            entry
+            for folder in folders(self._home.boxes / ref.name)
+            if ref.version is None or versions.matches(folder.name, ref.version)
+            if (entry := boxfile.read(folder / arch / boxfile.FILE_NAME, self._home))
+        ]
         if not candidates:
             return None
-        box, _ = max(candidates, key=lambda entry: (entry[1], entry[0].version))
-        _check_sizes(box)
+        if ref.version is None:
+            box, _ = max(candidates, key=lambda entry: (entry[1], entry[0].version))
+        else:
+            box, _ = max(
+                candidates,
+                key=lambda entry: (entry[0].version == ref.version, versions.key(entry[0].version)),
+            )
+        missing.check_sizes(box)
         return box
 
     def find(self, ref: BoxRef, arch: str) -> Box:
         """Raises BoxNotFound with what comes close; BoxError as `get` does."""
         box = self.get(ref, arch)
         if box is None:
-            raise self._not_found(ref, arch)
+            raise missing.not_found(self._home, ref, arch)
         return box
 
     def list(self) -> tuple[Box, ...]:
         """By name, then in the order they were added. Raises BoxError for a damaged record."""
         entries = [
             entry
-            for path in self._records()
+            for path in records(self._home)
             if (entry := boxfile.read(path, self._home)) is not None
         ]
         entries.sort(key=lambda entry: (entry[0].name, entry[1], entry[0].version, entry[0].arch))
@@ -96,7 +99,7 @@ class BoxStore:
             box, staged = adding.from_source(
                 source, folder, self._home, name=name, version=version, origin=origin, op=op
             )
-            return self._publish(box, staged, force=force, op=op)
+            return self.publish(box, staged, force=force, op=op)
 
     def adopt(self, parts: BoxParts, *, op: Op) -> Box:
         """The box made of the Xhyvefile's own files, each copied into the store the first time.
@@ -107,33 +110,44 @@ class BoxStore:
 
         return adopt(self, self._home, parts, op=op)
 
+    def obtain(self, release: Release, *, force: bool = False, op: Op) -> Box:
+        """Fetch, check and keep a published box; one that is there is answered as it is.
+
+        Raises BoxError, FetchError, DigestMismatch, HostError; what was downloaded is kept for
+        the next try.
+        """
+        from vagrantish.box.obtaining import obtain
+
+        return obtain(self, self._home, release, force=force, op=op)
+
     def remove(self, ref: BoxRef, arch: str, *, in_use: Collection[str], op: Op) -> None:
         """Take the box out, and the artifacts nothing needs any more.
 
         ``ref`` names one version unless the store has only one. ``in_use`` holds the digests of
         artifacts machines need: those stay. Raises BoxNotFound, BoxError, HostError.
         """
+        from vagrantish.box import upkeep
         from vagrantish.files import host_errors
 
         with self.locked(op):
             record = self._record(ref.name, ref.version or self._only_version(ref, arch), arch)
             if not record.exists():
-                raise self._not_found(ref, arch)
-            gone = _digests_in(record, self._home)
+                raise missing.not_found(self._home, ref, arch)
+            gone = upkeep.digests_in(record, self._home)
             with host_errors(f"remove {record}"):
                 record.unlink()
                 for folder in (record.parent, record.parent.parent, record.parent.parent.parent):
                     if any(folder.iterdir()):
                         break
                     folder.rmdir()
-            self._collect(at_once=gone, in_use=in_use)
+            upkeep.collect(self._home, self.list, at_once=gone, in_use=in_use)
 
     def locked(self, op: Op) -> AbstractContextManager[None]:
         from vagrantish.locks import hold
 
         return hold(self._home.locks / "store.lock", what="the box store", op=op)
 
-    def keep(self, staged: Iterable[Staged]) -> None:
+    def keep(self, staged: Iterable[Staged | StagedExtension]) -> None:
         """Move staged artifacts into the store; the caller holds the lock. Raises HostError."""
         from vagrantish.files import host_errors, make_dir, sync_dir
 
@@ -146,31 +160,10 @@ class BoxStore:
                 os.replace(item.path, target)
                 sync_dir(target.parent)
 
-    def _collect(self, *, at_once: Collection[str], in_use: Collection[str]) -> None:
-        """Delete artifacts no box and no machine needs; the caller holds the lock.
-
-        Those not in ``at_once`` get an hour's grace. Nothing goes while a record is damaged.
-        """
-        try:
-            needed = {
-                str(artifact.digest) for box in self.list() for artifact in box.artifacts.values()
-            }
-        except BoxError:
-            return
-        from vagrantish.files import host_errors
-
-        needed |= set(in_use)
-        now = time.time()
-        for algorithm in _folders(self._home.artifacts):
-            for path in algorithm.iterdir():
-                digest = f"{algorithm.name}:{path.name}"
-                if digest in needed:
-                    continue
-                with host_errors(f"remove {path}"):
-                    if digest in at_once or now - path.stat().st_mtime > _ORPHAN_GRACE_S:
-                        path.unlink()
-
-    def _publish(self, box: Box, staged: Iterable[Staged], *, force: bool, op: Op) -> Box:
+    def publish(
+        self, box: Box, staged: Iterable[Staged | StagedExtension], *, force: bool, op: Op
+    ) -> Box:
+        """Move a staged box into the store, whole. Raises BoxError when a different one is there."""
         from vagrantish.files import make_dir, write_atomic
 
         with self.locked(op):
@@ -195,98 +188,17 @@ class BoxStore:
     def _record(self, name: str, version: str, arch: str) -> Path:
         return self._home.boxes / name / version / arch / boxfile.FILE_NAME
 
-    def _records(self) -> Iterator[Path]:
-        for name in _folders(self._home.boxes):
-            for version in _folders(name):
-                for arch in _folders(version):
-                    yield arch / boxfile.FILE_NAME
-
-    def _versions(self, name: str, arch: str) -> tuple[str, ...]:
-        return tuple(
-            version.name
-            for version in _folders(self._home.boxes / name)
-            if (version / arch / boxfile.FILE_NAME).exists()
-        )
-
     def _only_version(self, ref: BoxRef, arch: str) -> str:
-        versions = self._versions(ref.name, arch)
-        if not versions:
-            raise self._not_found(ref, arch)
-        if len(versions) > 1:
+        known = missing.versions_of(self._home, ref.name, arch)
+        if not known:
+            raise missing.not_found(self._home, ref, arch)
+        if len(known) > 1:
             raise BoxError(
-                f"the store has {len(versions)} versions of {ref.name}: {', '.join(versions)}",
-                hint=f"Say which: `vx box remove {ref.name}@{versions[0]}`.",
+                f"the store has {len(known)} versions of {ref.name}: {', '.join(known)}",
+                hint=f"Say which: `vx box remove {ref.name}@{known[0]}`.",
             )
-        return versions[0]
-
-    def _not_found(self, ref: BoxRef, arch: str) -> BoxNotFound:
-        versions = self._versions(ref.name, arch)
-        if versions:
-            return BoxNotFound(
-                f"there is no box {ref} in the store; of {ref.name} it has {', '.join(versions)}",
-                hint=f'Write "{ref.name}@{versions[-1]}", or add that version with `vx box add`.',
-            )
-        others = sorted({path.parent.name for path in self._records() if _is_of(path, ref.name)})
-        if others:
-            return BoxNotFound(
-                f"the store has {ref.name} for {', '.join(others)}, not for {arch}",
-                hint="Add it for this architecture with `vx box add`.",
-            )
-        known = [folder.name for folder in _folders(self._home.boxes)]
-        if ref.name == "micro":
-            return BoxNotFound(
-                f"there is no box {ref} in the store", hint="Build it: `vx box build micro`."
-            )
-        import difflib
-
-        close = difflib.get_close_matches(ref.name, [*known, "micro"], n=1)
-        maybe = f'Did you mean "{close[0]}"? ' if close else ""
-        return BoxNotFound(
-            f"there is no box {ref} in the store",
-            hint=f"{maybe}Add one with `vx box add PATH`, or build one with `vx box build micro`.",
-        )
-
-
-def _is_of(record: Path, name: str) -> bool:
-    return record.parent.parent.parent.name == name and record.exists()
-
-
-def _folders(path: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in path.iterdir() if entry.is_dir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+        return known[0]
 
 
 def _same(one: Box, other: Box) -> bool:
     return replace(one, origin="") == replace(other, origin="")
-
-
-def _size_of(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
-
-
-def _check_sizes(box: Box) -> None:
-    for kind, artifact in box.artifacts.items():
-        size = _size_of(artifact.path)
-        if size != artifact.size_bytes:
-            what = "is gone from the store" if size is None else "is damaged in the store"
-            again = (
-                "`vx box build micro --force`" if box.name == "micro" else "`vx box add --force`"
-            )
-            raise BoxError(
-                f"the {kind} of {box.label} {what}: {artifact.path}",
-                hint=f"Put it back with {again}.",
-            )
-
-
-def _digests_in(record: Path, home: VxHome) -> set[str]:
-    """The artifacts a record names; none when it is too damaged to say."""
-    try:
-        entry = boxfile.read(record, home)
-    except BoxError:
-        return set()
-    return {str(artifact.digest) for artifact in entry[0].artifacts.values()} if entry else set()

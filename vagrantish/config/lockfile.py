@@ -1,0 +1,169 @@
+"""Xhyvefile.lock: its text, the same for the same content, one thing a line. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from vagrantish import toml
+from vagrantish.errors import ConfigError, Problem
+from vagrantish.model import Digest, Lock, LockedBox, LockedFile, LockedScript
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vagrantish.toml import Document, KeyPath
+
+SCHEMA = 1
+_HEADER = """\
+# What this project boots, to the byte. vx writes it; commit it.
+# `vx lock --update` moves it on, `vx up --locked` insists on it.
+"""
+_DIGEST = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+_ENTRIES_MAX = 2000
+
+
+def encode(lock: Lock) -> str:
+    """Sorted, so that two people who add boxes get lines that merge."""
+    lines = [f"{_HEADER}schema = {SCHEMA}"]
+    for box in sorted(lock.boxes, key=lambda box: (box.name, box.asked, box.arch)):
+        lines.append("\n[[box]]")
+        lines += _fields(name=box.name, asked=box.asked, arch=box.arch, version=box.version)
+        for file in box.files:
+            lines.append("[[box.file]]")
+            lines += _fields(
+                part=file.part,
+                url=file.url or None,
+                member=file.member or None,
+                size=file.size_bytes,
+                digest=str(file.digest),
+            )
+    for script in sorted(lock.scripts, key=lambda script: script.url):
+        lines.append("\n[[script]]")
+        lines += _fields(url=script.url, size=script.size_bytes, digest=str(script.digest))
+    return "\n".join(lines) + "\n"
+
+
+def _fields(**values: str | int | None) -> Iterator[str]:
+    for key, value in values.items():
+        if value is not None:
+            yield f"{key} = {json.dumps(value, ensure_ascii=False)}"
+
+
+def parse(text: str, name: str) -> Lock:
+    """The lock in ``text``; ``name`` is what problems call the file. Raises ConfigError."""
+    reader = _Reader(toml.parse(text, name))
+    lock = reader.lock()
+    if reader.problems:
+        raise ConfigError(
+            reader.problems[:20],
+            hint=f"Take {name} from your version control again, or make it anew: delete it and "
+            "run `vx lock`.",
+        )
+    return lock
+
+
+class _Reader:
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self.problems: list[Problem] = []
+
+    def lock(self) -> Lock:
+        table = self._document.table
+        if table.get("schema") != SCHEMA:
+            found = table.get("schema")
+            newer = isinstance(found, int) and found > SCHEMA
+            self._wrong((), "it was written by a newer vx" if newer else "it is no lock of vx")
+            return Lock()
+        self._only(table, (), "schema", "box", "script")
+        return Lock(
+            boxes=tuple(
+                self._box(entry, ("box", at)) for at, entry in self._tables(table, (), "box")
+            ),
+            scripts=tuple(
+                LockedScript(
+                    url=self._text(entry, ("script", at), "url"),
+                    digest=self._digest(entry, ("script", at)),
+                    size_bytes=self._size(entry, ("script", at)) or 0,
+                )
+                for at, entry in self._tables(table, (), "script")
+            ),
+        )
+
+    def _box(self, entry: dict[str, Any], at: KeyPath) -> LockedBox:
+        self._only(entry, at, "name", "asked", "arch", "version", "file")
+        return LockedBox(
+            name=self._word(entry, at, "name"),
+            asked=self._word(entry, at, "asked") if entry.get("asked") else "",
+            arch=self._word(entry, at, "arch"),
+            version=self._word(entry, at, "version"),
+            files=tuple(
+                self._file(file, (*at, "file", number))
+                for number, file in self._tables(entry, at, "file")
+            ),
+        )
+
+    def _file(self, entry: dict[str, Any], at: KeyPath) -> LockedFile:
+        self._only(entry, at, "part", "url", "member", "size", "digest")
+        url = self._text(entry, at, "url") if "url" in entry else ""
+        if url and not url.startswith(("https://", "http://")):
+            self._wrong((*at, "url"), "`url` begins with neither https:// nor http://")
+        return LockedFile(
+            part=self._word(entry, at, "part"),
+            url=url,
+            member=self._text(entry, at, "member") if "member" in entry else "",
+            size_bytes=self._size(entry, at),
+            digest=self._digest(entry, at),
+        )
+
+    # --- single values ------------------------------------------------------------------------
+
+    def _wrong(self, at: KeyPath, message: str) -> None:
+        self.problems.append(Problem(self._document.where(at), message))
+
+    def _only(self, entry: dict[str, Any], at: KeyPath, *known: str) -> None:
+        for key in entry:
+            if key not in known:
+                self._wrong((*at, key), f"`{key[:60]}` has no place here")
+
+    def _tables(
+        self, entry: dict[str, Any], at: KeyPath, key: str
+    ) -> Sequence[tuple[int, dict[str, Any]]]:
+        found = entry.get(key, [])
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            self._wrong((*at, key), f"`{key}` is written [[{key}]]")
+            return ()
+        if len(found) > _ENTRIES_MAX:
+            self._wrong((*at, key), f"`{key}` has more than {_ENTRIES_MAX} entries")
+            return ()
+        return tuple(enumerate(found))
+
+    def _text(self, entry: dict[str, Any], at: KeyPath, key: str) -> str:
+        value = entry.get(key)
+        if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= 4096:
+            self._wrong((*at, key), f"`{key}` is missing or no text on one line")
+            return "?"
+        return value
+
+    def _word(self, entry: dict[str, Any], at: KeyPath, key: str) -> str:
+        value = self._text(entry, at, key)
+        if not _NAME.fullmatch(value):
+            self._wrong((*at, key), f"`{key}` is no name: {value[:60]!r}")
+        return value
+
+    def _size(self, entry: dict[str, Any], at: KeyPath) -> int | None:
+        value = entry.get("size")
+        if value is not None and (type(value) is not int or not 0 <= value < 1 << 48):
+            self._wrong((*at, "size"), "`size` is no number of bytes")
+            return None
+        return value
+
+    def _digest(self, entry: dict[str, Any], at: KeyPath) -> Digest:
+        value = entry.get("digest")
+        match = _DIGEST.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            self._wrong((*at, "digest"), '`digest` is "sha256:" or "sha512:" and its digits')
+            return Digest(algorithm="sha256", hex="0" * 64)
+        return Digest(algorithm=match[1] or match[3], hex=match[2] or match[4])
