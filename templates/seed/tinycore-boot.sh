@@ -7,6 +7,7 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 LOADING_S=120
 DHCP_S=30
+SSHD_S=10
 
 say() { echo "vx: $*" >/dev/console; }
 
@@ -86,25 +87,36 @@ allow_keys() {
     chown "$owner" "$home" "$home/.ssh" "$keys"
 }
 
-# What their own start scripts would do, less the host keys they would make.
-run_sshd() {
+# What a script in /opt has started has host keys that vx does not know.
+end_other_sshd() {
+    start_clock
+    killall sshd dropbear 2>/dev/null
+    while pidof sshd dropbear >/dev/null && within "$SSHD_S"; do
+        usleep 50000
+    done
+}
+
+# As the extension's own start scripts do, less the host keys they make.
+run_openssh() {
     mkdir -p /var/lib/sshd
     chmod 0755 /var/lib/sshd
     grep -q '^sshd:' /etc/passwd || adduser -S -D -H -h /var/lib/sshd -s /bin/false sshd
-    "$1" -f "$seed/sshd_config"
+    said=$("$1" -f "$seed/sshd_config" 2>&1) ||
+        fail "sshd did not start: $(printf '%s\n' "$said" | tail -n 1)"
+    # It goes to the background before it listens, and tells its number after.
+    start_clock
+    until [ -s /var/run/vx-sshd.pid ]; do
+        within "$SSHD_S" || fail "sshd does not listen; something else may have its port"
+        usleep 50000
+    done
 }
 
 start_sshd() {
+    end_other_sshd
     if sshd=$(command -v sshd); then
-        said=$(run_sshd "$sshd" 2>&1) && return
-        # A bootlocal.sh may have started one, with host keys that vx does not know.
-        killall sshd dropbear 2>/dev/null
-        usleep 200000
-        said=$(run_sshd "$sshd" 2>&1) && return
-        fail "sshd did not start: $(printf '%s\n' "$said" | tail -n 1)"
+        run_openssh "$sshd"
     elif dropbear=$(command -v dropbear); then
-        killall dropbear 2>/dev/null && usleep 200000
-        "$dropbear" -s -r "$seed/dropbear_ed25519_host_key" -P /var/run/dropbear.pid ||
+        "$dropbear" -s -r "$seed/dropbear_ed25519_host_key" -P /var/run/vx-dropbear.pid ||
             fail "dropbear did not start"
     elif [ -n "$lost" ]; then
         fail "there is no sshd, as these extensions did not load:$lost"

@@ -183,12 +183,11 @@ def test_a_disk_keeps_home_opt_and_extensions(
 def _uses_the_disk(guest: TinyCoreGuest, mirror: tinycore.Mirror) -> None:
     guest.ssh("echo first >mine; echo older >/opt/newer; echo packed | sudo tee /root/packed")
     guest.ssh("filetool.sh -b; echo newer >/opt/newer")
-    hook = (
-        "echo ran >/var/bootlocal\n"
-        "ssh-keygen -q -t ed25519 -N '' -f /var/own_key\n"
-        "until /usr/local/sbin/sshd -h /var/own_key -o HostKey=/var/own_key; do usleep 50000; done\n"
+    guest.ssh("ssh-keygen -q -t ed25519 -N '' -f /opt/own_key")
+    guest.ssh(
+        "echo 'echo ran >/var/bootlocal' >>/opt/bootlocal.sh;"
+        "echo '/usr/local/sbin/sshd -f /dev/null -o HostKey=/opt/own_key' >>/opt/bootsync.sh"
     )
-    guest.ssh(f"cat >>/opt/bootlocal.sh <<'END'\n{hook}END")
     subprocess.run(
         ["scp", "-q", "-F", guest.folder / "ssh_config", mirror.extension("dropbear.tcz"),
          "guest:/etc/sysconfig/tcedir/optional/"],
