@@ -167,7 +167,7 @@ def test_a_change_with_a_wrong_checksum_and_all_after_it_are_left_out(
     seen, warnings = contents(images.image)
 
     assert seen == contents(images.after)[0]
-    assert warnings == ("the last change in its journal is damaged and was left out",)
+    assert warnings == ("the last changes in its journal are damaged and were left out",)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,6 @@ def test_a_change_with_a_wrong_checksum_and_all_after_it_are_left_out(
         (12, b"\x11", "its blocks have"),
         (0x18 + 3, b"\xff", "checksum of its superblock"),
         (0x28, b"\x40", "features 0x40000000"),
-        (0x1C, b"\x7f", "do not fit each other"),
     ],
 )
 def test_a_journal_that_cannot_be_read_is_told(

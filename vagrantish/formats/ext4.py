@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vagrantish.formats import ext4_dir, ext4_inode, ext4_journal, ext4_super
+from vagrantish.formats import ext4_dir, ext4_inode, ext4_replay, ext4_super
 from vagrantish.formats.device import ImageError
 from vagrantish.formats.ext4_store import Store
-from vagrantish.formats.volume import Node, NodeKind
+from vagrantish.formats.volume import ENTRIES_MAX, Node, NodeKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,20 +41,22 @@ class Ext4:
         return node
 
     def child(self, folder: Node, name: str) -> Node | None:
+        inode: Inode = folder.handle
         wanted = name.encode("utf-8", "surrogateescape")
-        fold = bool(folder.handle.flags & ext4_inode.CASEFOLD)
-        for data in self._runs_of_entries(folder.handle):
-            if not fold and wanted not in data:
-                continue
-            for found, number in self._entries(data, folder.handle):
-                if found == wanted or (fold and _text(found).casefold() == name.casefold()):
+        if inode.flags & ext4_inode.CASEFOLD:
+            folded = name.casefold()
+            for found, number in self._entries(inode):
+                if _text(found).casefold() == folded:
                     return self._node(number)
+            return None
+        for found, number in self._entries(inode, wanted):
+            if found == wanted:
+                return self._node(number)
         return None
 
     def children(self, folder: Node) -> Iterator[tuple[str, Node]]:
-        for data in self._runs_of_entries(folder.handle):
-            for name, number in self._entries(data, folder.handle):
-                yield _text(name), self._node(number)
+        for name, number in self._entries(folder.handle):
+            yield _text(name), self._node(number)
 
     def target(self, link: Node) -> str:
         inode: Inode = link.handle
@@ -81,7 +83,7 @@ class Ext4:
                     yield _ZEROS[:length]
                 left -= length
 
-    def _runs_of_entries(self, inode: Inode) -> Iterator[bytes]:
+    def _folder_blocks(self, inode: Inode) -> Iterator[bytes]:
         """The blocks of a folder, or what stands for them in its inode."""
         inode.check_readable()
         if inode.size > _FOLDER_MAX:
@@ -99,9 +101,20 @@ class Ext4:
             for number in range(run.physical, run.physical + run.count):
                 yield self._store.block(number)
 
-    def _entries(self, data: bytes, inode: Inode) -> Iterator[tuple[bytes, int]]:
+    def _entries(self, inode: Inode, wanted: bytes = b"") -> Iterator[tuple[bytes, int]]:
+        """(name, inode number); blocks without ``wanted`` in them are passed over."""
         typed = bool(self._store.super.incompat & ext4_super.FILETYPE)
-        return ext4_dir.entries(data, inode.number, typed=typed)
+        left = ENTRIES_MAX
+        for data in self._folder_blocks(inode):
+            if wanted not in data:
+                continue
+            for entry in ext4_dir.entries(data, inode.number, typed=typed):
+                left -= 1
+                if left < 0:
+                    raise ImageError(
+                        f"the folder with inode {inode.number} has over {ENTRIES_MAX} entries"
+                    )
+                yield entry
 
     def _node(self, number: int) -> Node:
         inode = self._store.inode(number)
@@ -114,15 +127,13 @@ def _recovered(store: Store) -> tuple[Store, tuple[str, ...]]:
     if not parsed.incompat & ext4_super.RECOVER:
         return store, ()
     if not parsed.journal_inode:
-        return store, (ext4_journal.ELSEWHERE,)
+        return store, (ext4_replay.ELSEWHERE,)
     try:
         inode = store.inode(parsed.journal_inode)
-        device, warnings = ext4_journal.replayed(
-            store.device, parsed, inode.size, store.runs(inode)
-        )
+        device, warnings = ext4_replay.replayed(store.device, parsed, inode.size, store.runs(inode))
         return Store(device), warnings
     except ImageError as error:
-        return store, (f"{ext4_journal.NOT_REPLAYED}: {error}",)
+        return store, (f"{ext4_replay.NOT_REPLAYED}: {error}",)
 
 
 def _text(name: bytes) -> str:

@@ -6,6 +6,10 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _POLYNOMIAL = 0x82F63B78
 SEED = 0xFFFFFFFF
@@ -18,16 +22,19 @@ def crc32c(crc: int, data: bytes) -> int:
     return crc
 
 
-def crc32c_each(crc: int, data: bytes, size: int) -> list[int]:
-    """Of each ``size`` bytes of ``data``, all of them from ``crc`` on.
+def crc32c_each(starts: Sequence[int], data: bytes) -> list[int]:
+    """Of each block of ``data``, which has as many as ``starts``: what came out before each.
 
     The same byte of every block is taken in one step, by ``bytes.translate``: for hundreds of
     blocks that is ten times as fast as one after the other.
     """
-    count = len(data) // size
+    count = len(starts)
+    size = len(data) // count if count else 0
     planes = _planes()
-    ones = int.from_bytes(b"\1" * count, "little")
-    state = [(crc >> shift & 0xFF) * ones for shift in (0, 8, 16, 24)]
+    state = [
+        int.from_bytes(bytes(crc >> shift & 0xFF for crc in starts), "little")
+        for shift in (0, 8, 16, 24)
+    ]
     for at in range(size):
         column = int.from_bytes(data[at::size], "little") ^ state[0]
         looked_up = column.to_bytes(count, "little")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from vagrantish.formats import ext4_super
 from vagrantish.formats.device import BytesDevice, ImageError
 from vagrantish.formats.ext4_crc import SEED, crc32c, crc32c_each
-from vagrantish.formats.ext4_journal import replayed
 from vagrantish.formats.ext4_map import Run
+from vagrantish.formats.ext4_replay import replayed
 from vagrantish.formats.ext4_super import Superblock
 
 if TYPE_CHECKING:
@@ -109,11 +109,20 @@ def test_parts_of_replayed_blocks_are_read_as_well() -> None:
     assert found.read_at(41 * BLOCK, 0) == b""
 
 
-def test_a_write_outside_the_file_system_is_refused() -> None:
-    source = device(change(7, {64: filled(b"a")}), start=1, sequence=7)
+def test_a_write_outside_the_file_system_and_all_after_it_are_left_out() -> None:
+    blocks = change(7, {40: filled(b"a")}) + change(8, {40: filled(b"b"), 64: filled(b"c")})
+    source = device(blocks + change(9, {40: filled(b"d")}), start=1, sequence=7)
 
-    with pytest.raises(ImageError, match="block 64 of 64"):
-        block(64, source)
+    found, (warning,) = block(40, source)
+
+    assert found == filled(b"a")
+    assert "damaged and were left out" in warning
+
+
+@pytest.mark.parametrize(("start", "end"), [(16, 16), (1, 17), (1, 0), (20, 16)])
+def test_a_journal_of_impossible_extent_is_refused(start: int, end: int) -> None:
+    with pytest.raises(ImageError, match="do not fit each other"):
+        block(40, device([], start=start, sequence=7, end=end))
 
 
 def test_an_empty_journal_changes_nothing() -> None:
@@ -143,15 +152,14 @@ def test_a_journal_with_a_hole_is_refused() -> None:
         replayed(source, SUPER, 16 * BLOCK, [Run(0, JOURNAL, 5), Run(5, 0, 11)])
 
 
-@given(data=st.binary(max_size=200), count=st.integers(1, 40), crc=st.integers(0, SEED))
-def test_many_checksums_at_once_are_those_of_each(data: bytes, count: int, crc: int) -> None:
-    size = len(data) // count
+@given(data=st.binary(max_size=200), starts=st.lists(st.integers(0, SEED), min_size=1, max_size=40))
+def test_many_checksums_at_once_are_those_of_each(data: bytes, starts: list[int]) -> None:
+    size = len(data) // len(starts)
+    data = data[: size * len(starts)]
 
-    found = crc32c_each(crc, data[: size * count], size) if size else []
+    found = crc32c_each(starts, data)
 
-    assert found == [
-        crc32c(crc, data[at * size : (at + 1) * size]) for at in range(count if size else 0)
-    ]
+    assert found == [crc32c(crc, data[n * size : (n + 1) * size]) for n, crc in enumerate(starts)]
 
 
 def test_the_checksum_is_the_known_one() -> None:
