@@ -321,13 +321,78 @@ def test_what_came_of_a_failed_download_is_kept_and_that_is_said(
     assert server.requests[0][1] is not None
 
 
-def test_what_the_sink_raises_comes_through(server: FileServer, home: VxHome) -> None:
-    class Refusing(Kept):
-        def write(self, data: bytes) -> None:
-            raise LookupError("no such format")
+class Refusing(Kept):
+    """Takes nothing but what begins as the image does."""
 
-    with pytest.raises(LookupError, match="no such format"):
+    def write(self, data: bytes) -> None:
+        if not self.data and not data.startswith(IMAGE[:16]):
+            raise LookupError("no such format")
+        super().write(data)
+
+
+class Broken(Kept):
+    def write(self, data: bytes) -> None:
+        raise LookupError("cannot be unpacked")
+
+
+def test_what_a_sink_raises_for_the_right_bytes_comes_through(
+    server: FileServer, home: VxHome
+) -> None:
+    with pytest.raises(LookupError, match="cannot be unpacked"):
+        get(f"{server.url}/disk.img", home=home, digest=digest_of(IMAGE), sink=Broken())
+
+
+def test_of_wrong_bytes_it_is_said_that_they_are_wrong_not_what_the_sink_thinks_of_them(
+    server: FileServer, home: VxHome
+) -> None:
+    server.faults["/disk.img"] = "html"
+
+    with pytest.raises(DigestMismatch):
         get(f"{server.url}/disk.img", home=home, digest=digest_of(IMAGE), sink=Refusing())
+
+
+def test_a_mirror_gets_a_sink_that_refused_the_bytes_of_another(
+    server: FileServer, home: VxHome
+) -> None:
+    server.files["/mirror.img"] = IMAGE
+    server.faults["/disk.img"] = "html"
+    sink = Refusing()
+
+    get(
+        f"{server.url}/disk.img",
+        f"{server.url}/mirror.img",
+        home=home,
+        digest=digest_of(IMAGE),
+        sink=sink,
+    )
+
+    assert sink.data == IMAGE
+
+
+def test_without_a_digest_bytes_that_the_sink_refuses_are_not_kept(
+    server: FileServer, home: VxHome
+) -> None:
+    with pytest.raises(LookupError):
+        get(f"{server.url}/disk.img", home=home, sink=Broken())
+
+    assert list(home.downloads.rglob("*")) == []
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), HostError("full")])
+def test_a_host_that_cannot_go_on_is_told_at_once(
+    server: FileServer, home: VxHome, error: Exception
+) -> None:
+    class Full(Kept):
+        def write(self, data: bytes) -> None:
+            raise error
+
+    server.rates["/disk.img"] = 256 << 10
+    started = time.monotonic()
+
+    with pytest.raises(type(error), match=str(error.args[-1])):
+        get(f"{server.url}/disk.img", home=home, digest=digest_of(IMAGE), sink=Full())
+
+    assert time.monotonic() - started < 3, "the whole takes 4 s"
 
 
 def test_a_slow_stream_is_split_into_several_that_together_are_faster(

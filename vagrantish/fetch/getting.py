@@ -63,9 +63,12 @@ class Getting:
         algorithms = (
             {"sha256", self._promised.digest.algorithm} if self._promised.digest else {"sha256"}
         )
-        pipeline = Pipeline(self._partial.part, sorted(algorithms), sink)
+        pipeline = Pipeline(
+            self._partial.part, sorted(algorithms), sink, pinned=self._limits.pinned
+        )
         try:
             url, digests = self._get(pipeline, adopted=adopted)
+            pipeline.check_sink()
             size = pipeline.size
         except HostError as error:
             if not pipeline.size:
@@ -73,6 +76,8 @@ class Getting:
             raise HostError(error.message, hint=error.hint + _KEPT) from error
         finally:
             pipeline.close()
+            if pipeline.spoiled:
+                self._partial.drop()
         verified = self._verified()
         fetched = Fetched(url=url, sha256=digests["sha256"], size_bytes=size, verified=verified)
         return self._partial.finish(), fetched

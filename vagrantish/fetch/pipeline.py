@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from vagrantish.errors import HostError
 from vagrantish.fetch.pipes import Feed
 from vagrantish.files import host_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from vagrantish.events import Cancel
@@ -21,7 +23,9 @@ _PIECE = 1 << 20
 class Sink(Protocol):
     """Gets a file's bytes in order while they arrive, a decompressor say.
 
-    What it raises stops the download and goes through to the caller.
+    What it raises ends the download and goes through to the caller. Where a digest is pinned that
+    waits until the bytes are known to be right: if not, they are what is wrong, and ``begin`` comes
+    again with those of another mirror. An OSError or a HostError does not wait.
     """
 
     def begin(self) -> None:
@@ -37,11 +41,17 @@ class Pipeline:
     a start of the file.
     """
 
-    def __init__(self, path: Path, algorithms: Sequence[str], sink: Sink | None) -> None:
+    def __init__(
+        self, path: Path, algorithms: Sequence[str], sink: Sink | None, *, pinned: bool
+    ) -> None:
         self._path = path
         self._algorithms = algorithms
         self._sink = sink
+        self._pinned = pinned
         self._takers: list[Feed] = []
+        self._sinking: Feed | None = None
+        self._sink_error: Exception | None = None
+        self.spoiled = False  # the sink does not like the bytes, and nothing says they are right
         self._writer: Feed | None = None
         self._written = 0
         with host_errors(f"write {path}"):
@@ -59,8 +69,7 @@ class Pipeline:
                 data = os.pread(self._descriptor, _PIECE, offset)
             if not data:
                 break
-            for feed in self._takers:
-                feed.put(data)
+            self._hand_out(data)
             offset += len(data)
         self.size = self._written = offset
 
@@ -74,19 +83,26 @@ class Pipeline:
     def write(self, data: bytes) -> None:
         """Raises HostError, and what the sink raises."""
         assert self._writer is not None, "replay or restart comes first"
-        for feed in self._takers:
-            feed.put(data)
+        self._hand_out(data)
         self._writer.put(data)
         self.size += len(data)
 
     def finish(self) -> dict[str, str]:
-        """All is taken: the digests, hex by algorithm."""
-        feeds = [*self._takers, self._writer]
+        """All is taken: the digests, hex by algorithm. What a sink raised waits for `check_sink`."""
+        feeds = [*self._takers, *([self._writer] if self._writer else [])]
         self._takers, self._writer = [], None
         for feed in feeds:
-            if feed is not None:
-                feed.drain()
+            feed.drain()
+        sinking, self._sinking = self._sinking, None
+        if sinking is not None:
+            with self._sink_errors():
+                sinking.drain()
         return {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
+
+    def check_sink(self) -> None:
+        """The bytes are right: raises what the sink raised for them."""
+        if self._sink_error is not None:
+            raise self._sink_error
 
     def head(self, length: int) -> bytes:
         return os.pread(self._descriptor, length, 0)
@@ -101,15 +117,38 @@ class Pipeline:
         self._takers = [Feed(hasher.update) for hasher in self._hashers.values()]
         if self._sink is not None:
             self._sink.begin()
-            self._takers.append(Feed(self._sink.write))
+            self._sinking = Feed(self._sink.write)
         self._writer = Feed(self._save)
 
-    def _stop(self) -> None:
+    def _hand_out(self, data: bytes) -> None:
         for feed in self._takers:
-            feed.stop()
-        if self._writer is not None:
-            self._writer.stop()  # what has come is written, for the next time
-        self._takers, self._writer = [], None
+            feed.put(data)
+        if self._sinking is not None:
+            with self._sink_errors():
+                self._sinking.put(data)
+
+    @contextmanager
+    def _sink_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (HostError, OSError):
+            raise
+        except Exception as error:
+            if not self._pinned:
+                self.spoiled = True
+                raise
+            self._sink_error = error
+            if self._sinking is not None:
+                self._sinking.stop()
+                self._sinking = None
+
+    def _stop(self) -> None:
+        # The writer too: what has come is written, for the next time.
+        for feed in (*self._takers, self._sinking, self._writer):
+            if feed is not None:
+                feed.stop()
+        self._takers, self._sinking, self._writer = [], None, None
+        self._sink_error = None
 
     def _save(self, data: bytes) -> None:
         with host_errors(f"write {self._path}"):
