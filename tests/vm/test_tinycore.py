@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from dataclasses import replace
@@ -12,6 +13,9 @@ import pytest
 from tests.fakes import tinycore
 from tests.fakes.guest import MISSING
 from tests.fakes.tinycore_guest import guest_of
+from vagrantish.formats.device import FileDevice
+from vagrantish.formats.iso9660 import Iso9660
+from vagrantish.formats.volume import Volume
 from vagrantish.seed.tinycore_disk import make_disk
 
 if TYPE_CHECKING:
@@ -102,6 +106,17 @@ def _copies_a_file(guest: TinyCoreGuest) -> None:
         input=f"put {source} copied\n".encode(), check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     assert guest.ssh("cat copied") == "kept as it is"
+
+
+def test_the_image_on_the_mirror_holds_what_is_booted_here(mirror: tinycore.Mirror) -> None:
+    with FileDevice(mirror.iso) as device:
+        volume = Volume(Iso9660(device))
+
+        assert volume.read("/boot/vmlinuz64", most=1 << 26) == mirror.kernel.read_bytes()
+        assert volume.read("/boot/corepure64.gz", most=1 << 26) == mirror.initrd.read_bytes()
+    name = mirror.iso.name
+    sidecar = mirror.iso.with_name(f"{name}.md5.txt").read_text()
+    assert sidecar == f"{hashlib.md5(mirror.iso.read_bytes()).hexdigest()}  {name}\n"
 
 
 def test_another_user_is_made_and_reached_through_dropbear(
