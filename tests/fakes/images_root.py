@@ -161,7 +161,7 @@ def unpack(tar: Path, root: Root) -> None:
         ["mke2fs", "-q", "-F", "-t", "ext4", "-U", ROOT_UUID, "-m", "0",
          "-E", f"lazy_itable_init=1,hash_seed={ROOT_UUID}", "-d", root.tree,
          root.ext4, f"{ROOT_FS_BYTES >> 10}k"],
-        check=True,
+        check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
 
 

@@ -6,7 +6,6 @@ is served here: the addresses, digests and keys are replaced, all else is what u
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import tomllib
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.fakes import upstream_sums as sums
 from tests.fakes.fileserver import folder_server
 from tests.fakes.signer import signer
 
@@ -48,6 +48,7 @@ class Published:
 class Upstream:
     server: FolderServer
     served: Mapping[str, Published]
+    unpacked: Mapping[str, Path]  # kernel and initrd beside Ubuntu's disk
     signer: Signer
 
     @property
@@ -62,7 +63,7 @@ class Upstream:
 
     def digest(self, box: str) -> str:
         algorithm = self.served[box].algorithm
-        return f"{algorithm}:{_digest(self.file(box), algorithm)}"
+        return f"{algorithm}:{sums.digest(self.file(box), algorithm)}"
 
     @property
     def catalog_address(self) -> str:
@@ -80,10 +81,31 @@ class Upstream:
             text = _toml(self._definition(box, published, pinned=pinned))
             (folder / box).mkdir(parents=True)
             (folder / box / "box.toml").write_text(text, encoding="utf-8")
+        if self.unpacked:
+            (folder / "ubuntu-files").mkdir()
+            text = _toml(self._ubuntu_files(pinned=pinned))
+            (folder / "ubuntu-files/box.toml").write_text(text, encoding="utf-8")
         return folder
 
+    def _ubuntu_files(self, *, pinned: bool) -> dict[str, Any]:
+        """A box of Ubuntu's disk that boots the kernel and initrd published beside it."""
+        table = self._definition("ubuntu", _UBUNTU, pinned=pinned)
+        table |= {"name": "ubuntu-files", "disk_boots": False}
+        here: dict[str, Any] = {"disk": self._promise(self.file("ubuntu"), "sha256")}
+        for part, file in self.unpacked.items():
+            address = f"{self.url}/{file.relative_to(self.server.folder).as_posix()}"
+            table[part] = {"url": address, "check": table["disk"]["check"]}
+            here[part] = self._promise(file, "sha256")
+        build = table["release"][_UBUNTU.release]["build"][_UBUNTU.build]
+        build["x86_64"] = here if pinned else {}
+        return table
+
+    def _promise(self, file: Path, algorithm: str) -> dict[str, Any]:
+        digest = f"{algorithm}:{sums.digest(file, algorithm)}"
+        return {"digest": digest, "size": file.stat().st_size}
+
     def _definition(self, box: str, published: Published, *, pinned: bool) -> dict[str, Any]:
-        here = {"digest": self.digest(box), "size": self.file(box).stat().st_size} if pinned else {}
+        here = self._promise(self.file(box), published.algorithm) if pinned else {}
         given = _OWN_BOXES.get(box) or (BOXES / box / "box.toml").read_text(encoding="utf-8")
         table: dict[str, Any] = self._moved(tomllib.loads(given))
         line = table["release"][published.release]
@@ -114,19 +136,19 @@ def upstream(folder: Path, files: Mapping[str, Path]) -> Iterator[Upstream]:
         served = {}
         for published in _PUBLISHED:
             if published.box in files:
-                file = _link(folder / published.path, files[published.box])
+                file = sums.link(folder / published.path, files[published.box])
                 published.publish(file, published.algorithm, key)
                 served[published.box] = published
-        _publish_unpacked(folder, files, key)
+        unpacked = _publish_unpacked(folder, files, key)
         if "tinycore" in files:
-            _link(folder / "tinycorelinux.net", files["tinycore"])
-            _link(folder / "distro.ibiblio.org/tinycorelinux", files["tinycore"])
+            sums.link(folder / "tinycorelinux.net", files["tinycore"])
+            sums.link(folder / "distro.ibiblio.org/tinycorelinux", files["tinycore"])
             served["tinycore"] = _TINYCORE
         if "vagrant" in files:
             _publish_vagrant(server, files["vagrant"])
         # As Fedora's: whichever mirror is near.
         server.redirects[f"/download.fedoraproject.org/{FEDORA}/"] = f"/mirror.example/{FEDORA}/"
-        yield Upstream(server, served, key)
+        yield Upstream(server, served, unpacked, key)
 
 
 def files_of(images: Images) -> dict[str, Path]:
@@ -143,71 +165,23 @@ def files_of(images: Images) -> dict[str, Path]:
     }
 
 
-# --- what lies beside a file -----------------------------------------------------------------
+# --- what has folders of its own --------------------------------------------------------------
 
 
-def _sums_text(name: str, marker: str) -> Callable[[Path, str, Signer], None]:
-    def publish(file: Path, algorithm: str, _key: Signer) -> None:
-        other = f"{'0' * len(_digest(file, algorithm))} {marker}{file.name}.manifest\n"
-        line = f"{_digest(file, algorithm)} {marker}{file.name}\n"
-        (file.parent / name).write_text(other + line, encoding="ascii")
-
-    return publish
-
-
-def _ubuntu_sums(file: Path, algorithm: str, key: Signer) -> None:
-    _sums_text("SHA256SUMS", "*")(file, algorithm, key)
-    sums = file.parent / "SHA256SUMS"
-    (file.parent / "SHA256SUMS.gpg").write_bytes(key.detached(sums, armor=False))
-
-
-def _alma_sums(file: Path, algorithm: str, key: Signer) -> None:
-    _sums_text("CHECKSUM", " ")(file, algorithm, key)
-    sums = file.parent / "CHECKSUM"
-    (file.parent / "CHECKSUM.asc").write_bytes(key.detached(sums, armor=True))
-
-
-def _bsd(file: Path, algorithm: str) -> str:
-    digest = _digest(file, algorithm)
-    size = file.stat().st_size
-    return f"# {file.name}: {size} bytes\n{algorithm.upper()} ({file.name}) = {digest}\n"
-
-
-def _centos_sums(file: Path, algorithm: str, _key: Signer) -> None:
-    Path(f"{file}.SHA256SUM").write_text(_bsd(file, algorithm), encoding="ascii")
-
-
-def _rocky_sums(file: Path, algorithm: str, key: Signer) -> None:
-    sums = Path(f"{file}.CHECKSUM")
-    sums.write_text(_bsd(file, algorithm), encoding="ascii")
-    Path(f"{sums}.asc").write_bytes(key.detached(sums, armor=True))
-
-
-def _fedora_sums(file: Path, algorithm: str, key: Signer) -> None:
-    sums = file.with_name("Fedora-Cloud-44-1.7-x86_64-CHECKSUM")
-    sums.write_bytes(key.clear(_bsd(file, algorithm)))
-
-
-def _alpine_sums(file: Path, _algorithm: str, key: Signer) -> None:
-    Path(f"{file}.sha256").write_text(f"{_digest(file, 'sha256')}  {file.name}\n", "ascii")
-    Path(f"{file}.sha512").write_text(f"{_digest(file, 'sha512')}\n", "ascii")
-    Path(f"{file}.asc").write_bytes(key.detached(file, armor=True))
-
-
-def _publish_unpacked(folder: Path, files: Mapping[str, Path], key: Signer) -> None:
+def _publish_unpacked(folder: Path, files: Mapping[str, Path], key: Signer) -> dict[str, Path]:
     """Ubuntu's kernel files have a list of their own, which the image's does not repeat."""
-    parts = {name: files[name] for name in ("ubuntu-kernel", "ubuntu-initrd") if name in files}
-    if not parts:
-        return
-    unpacked = folder / _UBUNTU.path.rpartition("/")[0] / "unpacked"
-    stem = "ubuntu-24.04-server-cloudimg-amd64"
-    lines = ""
-    for name, shown in (("ubuntu-kernel", "vmlinuz"), ("ubuntu-initrd", "initrd")):
-        if name in parts:
-            file = _link(unpacked / f"{stem}-{shown}-generic", parts[name])
-            lines += f"{_digest(file, 'sha256')} *{file.name}\n"
-    (unpacked / "SHA256SUMS").write_text(lines, encoding="ascii")
+    if "ubuntu-kernel" not in files:
+        return {}
+    unpacked = (folder / _UBUNTU.path).parent / "unpacked"
+    stem = f"{Path(_UBUNTU.path).stem}-{{}}-generic"
+    published = {
+        "kernel": sums.link(unpacked / stem.format("vmlinuz"), files["ubuntu-kernel"]),
+        "initrd": sums.link(unpacked / stem.format("initrd"), files["ubuntu-initrd"]),
+    }
+    lines = [f"{sums.digest(file, 'sha256')} *{file.name}\n" for file in published.values()]
+    (unpacked / "SHA256SUMS").write_text("".join(lines), encoding="ascii")
     (unpacked / "SHA256SUMS.gpg").write_bytes(key.detached(unpacked / "SHA256SUMS", armor=False))
+    return published
 
 
 def _publish_vagrant(server: FolderServer, box: Path) -> None:
@@ -215,11 +189,11 @@ def _publish_vagrant(server: FolderServer, box: Path) -> None:
 
     def version(number: str, status: str) -> dict[str, Any]:
         path = _BOX.format(version=number)
-        file = _link(server.folder / path, box)
+        file = sums.link(server.folder / path, box)
         libvirt = {
             "name": "libvirt",
             "url": f"{server.url}/{path}",
-            "checksum": _digest(file, "sha256"),
+            "checksum": sums.digest(file, "sha256"),
             "checksum_type": "sha256",
             "architecture": "amd64",
             "default_architecture": True,
@@ -245,17 +219,6 @@ def _publish_vagrant(server: FolderServer, box: Path) -> None:
         file.write_text(json.dumps(catalog), encoding="ascii")
 
 
-def _link(path: Path, target: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(target.resolve())
-    return path
-
-
-def _digest(file: Path, algorithm: str) -> str:
-    with file.open("rb") as data:
-        return hashlib.file_digest(data, algorithm).hexdigest()
-
-
 def _toml(table: Mapping[str, Any]) -> str:
     return "".join(f"{key} = {_value(value)}\n" for key, value in table.items())
 
@@ -273,39 +236,39 @@ def _value(value: Any) -> str:
 _UBUNTU = Published(
     "ubuntu", "24.04", "20260705",
     "cloud-images.ubuntu.com/releases/noble/release-20260705/ubuntu-24.04-server-cloudimg-amd64.img",
-    "sha256", _ubuntu_sums,
+    "sha256", sums.ubuntu_sums,
 )  # fmt: skip
 _PUBLISHED = (
     Published(
         "debian", "12", "20260712-2537",
         "cloud.debian.org/images/cloud/bookworm/20260712-2537/debian-12-genericcloud-amd64-20260712-2537.qcow2",
-        "sha512", _sums_text("SHA512SUMS", " "),
+        "sha512", sums.sums_text("SHA512SUMS", " "),
     ),
     _UBUNTU,
     Published(
         "centos", "9", "20260720.0",
         "cloud.centos.org/centos/9-stream/x86_64/images/CentOS-Stream-GenericCloud-9-20260720.0.x86_64.qcow2",
-        "sha256", _centos_sums,
+        "sha256", sums.centos_sums,
     ),
     Published(
         "rocky", "9.8", "20260525.0",
         "dl.rockylinux.org/pub/rocky/9.8/images/x86_64/Rocky-9-GenericCloud-Base-9.8-20260525.0.x86_64.qcow2",
-        "sha256", _rocky_sums,
+        "sha256", sums.rocky_sums,
     ),
     Published(
         "alma", "9.8", "20260526",
         "repo.almalinux.org/almalinux/9.8/cloud/x86_64/images/AlmaLinux-9-GenericCloud-9.8-20260526.x86_64.qcow2",
-        "sha256", _alma_sums,
+        "sha256", sums.alma_sums,
     ),
     Published(
         "fedora", "44", "1.7",
         f"mirror.example/{FEDORA}/Fedora-Cloud-Base-Generic-44-1.7.x86_64.qcow2",
-        "sha256", _fedora_sums,
+        "sha256", sums.fedora_sums,
     ),
     Published(
         "alpine-netboot", "3.23", "3",
         "dl-cdn.alpinelinux.org/alpine/v3.23/releases/x86_64/alpine-netboot-3.23.3-x86_64.tar.gz",
-        "sha512", _alpine_sums,
+        "sha512", sums.alpine_sums,
     ),
 )  # fmt: skip
 _TINYCORE = Published(

@@ -59,7 +59,7 @@ def release_of(served: Upstream, folder: Path, box: str, *, pinned: bool) -> Rel
     return release
 
 
-@pytest.mark.parametrize("box", [*BOXES, "tinycore"])
+@pytest.mark.parametrize("box", [*BOXES, "ubuntu-files", "tinycore"])
 def test_a_definition_leads_to_the_file_it_promises(
     served: Upstream, tmp_path: Path, box: str
 ) -> None:
@@ -138,6 +138,16 @@ def test_ubuntus_kernel_files_have_a_list_of_their_own(served: Upstream) -> None
         assert hashlib.sha256(get(f"{folder}/unpacked/{name}").content).hexdigest() == digest
     assert len(lines) == 2
     assert "vmlinuz" not in get(f"{folder}/SHA256SUMS").text
+
+
+def test_a_box_of_ubuntus_takes_the_kernel_files_too(served: Upstream, tmp_path: Path) -> None:
+    release = release_of(served, tmp_path, "ubuntu-files", pinned=False)
+
+    for part in release.parts.values():
+        assert part.remote.check is not None
+        digest = hashlib.sha256(get(part.remote.urls[0]).content).hexdigest()
+        assert f"{digest} *{part.remote.check.name}" in get(part.remote.check.sums_url).text
+    assert set(release.parts) == {"kernel", "initrd", "disk"}
 
 
 def test_the_vagrant_catalog_names_boxes_that_are_there(served: Upstream) -> None:

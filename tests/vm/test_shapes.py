@@ -11,19 +11,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes import images_text
+from tests.fakes.images import MISSING as images_missing
 from tests.fakes.images import Images, open_images
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+ORACLES = ("blkid", "e2fsck", "xfs_db", "xfs_repair")
 MISSING = [
-    name
-    for name in (
-        "blkid", "debugfs", "genisoimage", "gpg", "mcopy", "mke2fs", "mkfs.vfat", "mkfs.xfs",
-        "mmdebstrap", "qemu-img", "sfdisk", "sgdisk", "xfs_db",
-    )
-    if shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin") is None
-]  # fmt: skip
+    *images_missing,
+    *(tool for tool in ORACLES if shutil.which(tool, path="/usr/sbin:/sbin:/usr/bin") is None),
+]
 
 # One worker builds them all; the others have other things to do meanwhile.
 pytestmark = [
