@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes import images_text
-from tests.fakes.images import MISSING as images_missing
-from tests.fakes.images import Images, open_images
+from tests.fakes.images import MISSING, Images, open_images
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ORACLES = ("blkid", "e2fsck", "xfs_db", "xfs_repair")
-MISSING = [
-    *images_missing,
+ABSENT = [
+    *MISSING,
     *(tool for tool in ORACLES if shutil.which(tool, path="/usr/sbin:/sbin:/usr/bin") is None),
 ]
 
@@ -27,7 +26,7 @@ MISSING = [
 pytestmark = [
     pytest.mark.vm,
     pytest.mark.xdist_group("images"),
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    pytest.mark.skipif(bool(ABSENT), reason=f"not installed: {', '.join(ABSENT)}"),
     pytest.mark.timeout(900),
 ]
 
