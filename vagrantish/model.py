@@ -313,6 +313,15 @@ Step = ShellStep | FileStep
 
 
 @dataclass(frozen=True, kw_only=True)
+class CloudInitConfig:
+    """The user's own data for cloud-init: ``user_data``, ``path`` or neither."""
+
+    user_data: str | None = None
+    path: Path | None = None
+    first_boot_only: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class QemuOptions:
     """The ``[qemu]`` table."""
 
@@ -343,6 +352,7 @@ class MachineConfig:
     primary: bool
     autostart: bool
     needs: tuple[str, ...]
+    cloud_init: CloudInitConfig = field(default_factory=CloudInitConfig)
     context: Mapping[str, Any]  # names templates may use
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vagrantish.config.cloud_init import cloud_init_of
 from vagrantish.config.steps import step_of
 from vagrantish.model import BootConfig, Forward, MachineConfig, QemuOptions, SSHConfig
 
@@ -57,6 +58,7 @@ def machine_config(
             for forward in settings.lists["forward"]
         ),
         steps=tuple(step_of(name, entry, files) for name, entry in steps),
+        cloud_init=cloud_init_of(settings.branches["cloud_init"], files),
         qemu=QemuOptions(
             binary=qemu["binary"],
             accel=qemu["accel"],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vagrantish.config.boxes import box_of
 from vagrantish.config.build import machine_config
 from vagrantish.config.check import check_layer
+from vagrantish.config.cloud_init import check_cloud_init
 from vagrantish.config.layers import BOX, LOCAL, PROJECT, SET, Layer, project_of, read_layers
 from vagrantish.config.loaded import Loaded
 from vagrantish.config.names import expand
@@ -129,6 +130,7 @@ class _Loading:
         _fill_in(settings, name)
         self._secret_params |= resolver.secret_params
         steps = ordered_steps(settings.lists["provision"], self._files, report)
+        check_cloud_init(settings.branches["cloud_init"], self._files, report)
         return _Machine(name, settings, box, steps)
 
     def _box_layer(self, box: BoxRef | BoxParts) -> Layer | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vagrantish.config import texts
+from vagrantish.config import cloud_init, texts
 from vagrantish.config.keys import Key, Table, Tables, TextOr, Unbuilt
 from vagrantish.config.kinds import Duration, EnvVars, Flag, Many, Size, Text, Whole, Word
 from vagrantish.units import MIB, TIB
@@ -21,6 +21,7 @@ MODE = Text(
     'octal digits in quotes, such as "0644"', texts.mode,
     number_hint="in quotes: a mode without them would not be octal",
 )  # fmt: skip
+USER_DATA = Text(cloud_init.WANTS, cloud_init.inline, secret=True)
 PUBLIC_KEY = Text(
     'the line of a public key, such as "ssh-ed25519 AAAA… me@here"', texts.public_key, secret=True
 )
@@ -102,6 +103,11 @@ MACHINE = (
     )), "logging in"),
     Key("forward", Tables(FORWARD), "ports of the guest that appear on this computer"),
     Key("provision", Tables(PROVISION), "steps that set the guest up"),
+    Key("cloud_init", Table((
+        Key("user_data", USER_DATA, "what cloud-init is to do at the first boot, beside what vx asks of it", shown_default="nothing"),
+        Key("path", FILLED_LINE, "file with it instead, from the project's folder; not a template", shown_default="none"),
+        Key("first_boot_only", Flag(), "do it at the first boot only; otherwise once more after each change of it", default=True),
+    )), "only where the box is seeded by cloud-init"),
     Key("qemu", Table((
         Key("binary", FILLED_LINE, "the program", shown_default="qemu-system-… on PATH"),
         Key("accel", Word(("auto", "kvm", "hvf", "tcg")), "how the processor is virtualized", "auto"),
@@ -109,7 +115,7 @@ MACHINE = (
         Key("machine", FILLED_LINE, "machine type", shown_default="q35"),
         Key("extra_args", Many(LINE), "more arguments", []),
     )), "only where QEMU is the provider"),
-    *(Key(name, Unbuilt(), "not built yet") for name in ("share", "disks", "probe", "trigger", "cloud_init", "xhyve")),
+    *(Key(name, Unbuilt(), "not built yet") for name in ("share", "disks", "probe", "trigger", "xhyve")),
 )  # fmt: skip
 
 MACHINE_ONLY = (

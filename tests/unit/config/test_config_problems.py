@@ -32,7 +32,6 @@ ONE_PROBLEM = [
     ("[[disks]]\nname = 'a'", "Xhyvefile:2: `disks` is not built yet in vx 0.1: remove it"),
     ("[[probe]]\nrun = 'a'", "Xhyvefile:2: `probe` is not built yet in vx 0.1: remove it"),
     ("[[trigger]]\nwhen = 'before:up'", "Xhyvefile:2: `trigger` is not built yet in vx 0.1: remove it"),
-    ("[cloud_init]\npath = 'x'", "Xhyvefile:2: `cloud_init` is not built yet in vx 0.1: remove it"),
     ("[xhyve]\nbinary = 'x'", "Xhyvefile:2: `xhyve` is not built yet in vx 0.1: remove it"),
     ("[[machines.web.share]]\nhost = '.'", "Xhyvefile:2: `share` is not built yet in vx 0.1: remove it"),
     ("provider = 'xhyve'", 'Xhyvefile:2: `provider` "xhyve" is not built yet in vx 0.1: use "auto" or "qemu"'),
