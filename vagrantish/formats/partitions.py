@@ -216,7 +216,7 @@ def _gpt_at(device: Device, at: int, sector: int) -> tuple[Partition, ...]:
         kind, unique, start, end, _, name = _GPT_ENTRY.unpack_from(entries, entry_at)
         if not any(kind):
             continue
-        if not first <= start <= end <= last:
+        if not max(first, 2) <= start <= end <= last:  # the tables themselves come before
             raise ImageError(f"its partition {number} lies outside what its GPT allows", offset=at)
         found.append(
             Partition(

@@ -24,16 +24,16 @@ def mbr(*slots: tuple[int, int, int], status: int = 0, disk_id: int = 0x1234ABCD
 
 
 def gpt(
-    *parts: tuple[int, int], step: int = 128, count: int = 128, sector: int = 512
+    *parts: tuple[int, int], step: int = 128, count: int = 128, sector: int = 512, first: int = 34
 ) -> BytesDevice:
     """``parts``: (first sector, last sector)."""
     entries = b"".join(
-        struct.pack("<16s16sQQQ72s", KIND, bytes([n] * 16), first, last, 0, b"").ljust(step, b"\0")
-        for n, (first, last) in enumerate(parts, 1)
+        struct.pack("<16s16sQQQ72s", KIND, bytes([n] * 16), start, last, 0, b"").ljust(step, b"\0")
+        for n, (start, last) in enumerate(parts, 1)
     ).ljust(step * count, b"\0")
     header = struct.pack(
         "<8sIIIIQQQQ16sQIII",
-        b"EFI PART", 0x10000, 92, 0, 0, 1, SECTORS - 1, 34, SECTORS - 34, bytes(16), 2,
+        b"EFI PART", 0x10000, 92, 0, 0, 1, SECTORS - 1, first, SECTORS - 34, bytes(16), 2,
         count, step, zlib.crc32(entries),
     )  # fmt: skip
     header = header[:16] + struct.pack("<I", zlib.crc32(header)) + header[20:]
@@ -150,6 +150,7 @@ def test_a_gpt_of_either_sector_size_is_read(sector: int) -> None:
         (gpt((34, SECTORS - 33)), "outside what its GPT allows"),
         (gpt((33, 100)), "outside what its GPT allows"),
         (gpt((200, 100)), "outside what its GPT allows"),
+        (gpt((0, 100), first=0), "outside what its GPT allows"),
         (gpt((34, 133), step=64 + 32), "entries of 96 bytes"),
         (gpt(count=1 << 14), "claims 16384 entries"),
         (disk(mbr((0xEE, 1, SECTORS - 1))), "too small for the GPT"),
