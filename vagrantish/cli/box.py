@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vagrantish.cli import box_add
 from vagrantish.cli.commands import Subcommand
 from vagrantish.errors import BoxError, UsageError
 from vagrantish.units import format_size
@@ -106,7 +107,7 @@ def _info(args: argparse.Namespace, app: App) -> int:
     return 0
 
 
-# --- build and add -------------------------------------------------------------------------
+# --- build ---------------------------------------------------------------------------------
 
 
 def _build_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,35 +123,10 @@ def _build(args: argparse.Namespace, app: App) -> int:
 
     del args.name  # there is but one
     box = micro.build(app.services.boxes, app.home, force=args.force, op=app.op)
-    return _stored("box-build", box, app)
+    return stored("box-build", box, app)
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "path", metavar="PATH", help="a folder or archive with box.toml and the files it names"
-    )
-    parser.add_argument("--name", metavar="NAME", help="call it so, whatever box.toml says")
-    parser.add_argument("--version", metavar="VERSION", help="its version, whatever box.toml says")
-    parser.add_argument(
-        "--force", action="store_true", help="replace a box of that name and version"
-    )
-
-
-def _add(args: argparse.Namespace, app: App) -> int:
-    from pathlib import Path
-
-    source = Path(args.path).expanduser().absolute()
-    if not source.exists():
-        raise BoxError(
-            f"there is no {source}", hint="Give a folder or archive that holds a box.toml."
-        )
-    box = app.services.boxes.add(
-        source, name=args.name, version=args.version, force=args.force, op=app.op
-    )
-    return _stored("box-add", box, app)
-
-
-def _stored(command: str, box: Box, app: App) -> int:
+def stored(command: str, box: Box, app: App) -> int:
     if app.options.json:
         app.answer_json(command, fields_of(box))
     else:
@@ -272,10 +248,10 @@ SUBCOMMANDS = {
         ("vx box build micro", "vx box build micro --force"),
     ),
     "add": Subcommand(
-        "take a box into the store from a folder or archive",
-        _add_arguments,
-        _add,
-        ("vx box add ./mybox", "vx box add mybox.tar.gz --name mybox --version 2"),
+        "take a box into the store: by name, from a file or from the web",
+        box_add.add_arguments,
+        box_add.run,
+        box_add.EXAMPLES,
     ),
     "remove": Subcommand(
         "take a box out of the store",
