@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vagrantish.lifecycle.cloudinit_status import Status, status_of, users_share
 
@@ -91,26 +89,3 @@ def test_escapes_and_floods_do_not_reach_the_terminal() -> None:
 
     assert len(found.errors) == 10
     assert all(len(text) <= 400 and "\x1b" not in text for text in found.errors)
-
-
-json_values = st.recursive(
-    st.none() | st.integers() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["v1", "errors", "recoverable_errors", "WARNING", "init"]), inner
-        )
-    ),
-    max_leaves=12,
-)
-
-
-@given(
-    st.one_of(
-        st.binary(), json_values.map(lambda v: b"state=done\njson=\n" + json.dumps(v).encode())
-    )
-)
-def test_whatever_a_guest_says_is_read(said: bytes) -> None:
-    found = status_of(said)
-
-    assert found.state in ("done", "disabled", "missing")
