@@ -130,6 +130,7 @@ class Source:
     """Where an artifact or an extension of a box came from."""
 
     part: str  # "kernel", "initrd", "disk", or an extension's name
+    url: str  # the publisher's own, whichever mirror gave it
     fetched: Fetched
     member: str = ""  # the path inside the archive or image it was taken from
     pinned: str = ""  # the digest that was promised for the download, if one was
@@ -164,9 +165,10 @@ class LockedBox:
 
 @dataclass(frozen=True, kw_only=True)
 class LockedScript:
+    """A provisioning script from the web; its digest is the Xhyvefile's."""
+
     url: str
     digest: Digest
-    size_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +272,7 @@ class BootConfig:
     cmdline: str = ""
     timeout_s: float = 300
     stall_s: float = 60
+    kernel: str = "disk"  # or "box": whose, where the machine's own disk has another by now
 
 
 @dataclass(frozen=True, kw_only=True)

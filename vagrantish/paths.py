@@ -60,6 +60,11 @@ class VxHome:
         return self.root / "catalogs"
 
     @property
+    def scripts(self) -> Path:
+        """``<algorithm>/<hex>``: provisioning scripts from the web; safe to delete at any time."""
+        return self.root / "scripts"
+
+    @property
     def locks(self) -> Path:
         return self.root / "locks"
 
@@ -148,6 +153,21 @@ class MachineLayout:
     def initrd(self) -> Path:
         """The box's initrd with this machine's overlay appended."""
         return self.directory / "initrd"
+
+    @property
+    def kernel(self) -> Path:
+        """A kernel found on the machine's own disk, where that is not the box's."""
+        return self.directory / "kernel"
+
+    @property
+    def disk_initrd(self) -> Path:
+        """The initrd that goes with ``kernel``."""
+        return self.directory / "initrd.disk"
+
+    @property
+    def seed(self) -> Path:
+        """The volume cloud-init reads."""
+        return self.directory / "seed.iso"
 
     @property
     def user_key(self) -> Path:

@@ -48,6 +48,11 @@ def format_size(size_bytes: int) -> str:
     return f"{size_bytes}B"
 
 
+def whole_sectors(size_bytes: int) -> int:
+    """Rounded up to what a disk is counted in."""
+    return -(-size_bytes // 512) * 512
+
+
 def format_duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"

@@ -33,6 +33,23 @@ def make(options: str | None, root: Place, *, has_initrd: bool) -> str:
     return " ".join(words)
 
 
+def merged(from_disk: str, own: str) -> str:
+    """The disk's own words, then ``own`` ones: those with a new value replace the disk's.
+
+    ``console=`` may stand there several times, and the last one is the one that counts.
+    """
+    words = own.split()
+    replaced = {word.partition("=")[0] for word in words if "=" in word} - {"console"}
+    if {"ro", "rw"} & set(words):
+        replaced |= {"ro", "rw"}
+    kept = [
+        word
+        for word in _WORD.findall(from_disk)
+        if word.partition("=")[0] not in replaced and word not in words
+    ]
+    return " ".join([*kept, *words])
+
+
 def _root(said: str, root: Place, *, has_initrd: bool) -> str:
     """What the entry says where that works, under the names of a virtio disk."""
     if device := vda_name(said):

@@ -78,6 +78,7 @@ def encode(box: Box, *, added_at: float) -> bytes:
         "sources": [
             {
                 "part": source.part,
+                "publisher": source.url,
                 "member": source.member,
                 "pinned": source.pinned,
                 **asdict(source.fetched),
@@ -174,6 +175,7 @@ def _source(entry: dict[str, Any]) -> Source:
     )
     return Source(
         part=str(entry["part"]),
+        url=str(entry["publisher"]),
         member=str(entry["member"]),
         pinned=str(entry["pinned"]),
         fetched=fetched,

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 class Intake:
     """``fetch`` first; then ``staged`` for each thing that is in it."""
 
-    def __init__(self, remote: Remote, *, home: VxHome, folder: Path, max_bytes: int) -> None:
+    def __init__(
+        self, remote: Remote, *, home: VxHome, folder: Path, max_bytes: int, name: str
+    ) -> None:
         self._remote = remote
+        self._name = name  # for programs that read events
         self._home = home
         self._folder = folder
         self._max_bytes = max_bytes
@@ -50,6 +53,7 @@ class Intake:
                 max_bytes=self._max_bytes,
                 op=op,
                 sink=self._unpacking,
+                name=self._name,
             )
             if self._unpacking is not None:
                 self._unpacking.end()

@@ -62,14 +62,19 @@ def _take_all(release: Release, home: VxHome, folder: Path, op: Op) -> Mapping[s
     for kind, part in release.parts.items():
         intake = wanted.setdefault(
             part.remote.urls[0],
-            Intake(part.remote, home=home, folder=folder, max_bytes=checks.size_limit(kind)),
+            Intake(
+                part.remote,
+                home=home,
+                folder=folder,
+                max_bytes=checks.size_limit(kind),
+                name=str(kind),
+            ),
         )
         if kind is ArtifactKind.DISK and not part.member:
             intake.unpack_as_it_comes()
-    for remote in release.extensions.values():
-        wanted.setdefault(
-            remote.urls[0], Intake(remote, home=home, folder=folder, max_bytes=_EXTENSION_MAX)
-        )
+    for name, remote in release.extensions.items():
+        intake = Intake(remote, home=home, folder=folder, max_bytes=_EXTENSION_MAX, name=name)
+        wanted.setdefault(remote.urls[0], intake)
     gather([intake.fetch for intake in wanted.values()], at_once=_AT_ONCE, op=op)
     return wanted
 
@@ -148,6 +153,7 @@ def _source(kind: ArtifactKind, part: Part, intake: Intake) -> Source:
 def _source_of(part: str, remote: Remote, intake: Intake, member: str) -> Source:
     return Source(
         part=part,
+        url=remote.urls[0],
         fetched=intake.fetched,
         member=member,
         pinned=str(remote.digest) if remote.digest else "",

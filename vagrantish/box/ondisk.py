@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vagrantish.box.bootdisk import BootChoice, BootDisk
     from vagrantish.events import Op
     from vagrantish.formats.device import Device
+    from vagrantish.model import Box
 
 _CHUNK = 1 << 20
 
@@ -33,21 +34,13 @@ def root_of(cmdline: str) -> str:
     return roots[-1] if roots else ""
 
 
-def merged_cmdline(from_disk: str, own: str) -> str:
-    """The disk's own words, then ``own`` ones: those with a new value replace the disk's.
-
-    ``console=`` may stand there several times, and the last one is the one that counts.
-    """
-    words = own.split()
-    replaced = {word.partition("=")[0] for word in words if "=" in word} - {"console"}
-    if {"ro", "rw"} & set(words):
-        replaced |= {"ro", "rw"}
-    kept = [
-        word
-        for word in from_disk.split()
-        if word.partition("=")[0] not in replaced and word not in words
-    ]
-    return " ".join([*kept, *words])
+def has_grown(box: Box, size_bytes: int | None) -> bool:
+    """Whether a machine's disk of that size is bigger than the box's. Raises ImageError, OSError."""
+    disk = box.artifacts.get(ArtifactKind.DISK)
+    if disk is None or size_bytes is None:
+        return False
+    with open_disk(disk.path) as device:
+        return size_bytes > device.size
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def _check_whole(release: Release) -> None:
 
 def _parts(table: dict[str, Any], words: Mapping[str, str], arch: str) -> dict[ArtifactKind, Part]:
     kinds = [kind for kind in ArtifactKind if kind in table]
-    promise = {key: table[key] for key in ("digest", "size") if key in table}
+    promise: dict[str, Any] = {key: table[key] for key in ("digest", "size") if key in table}
     if any(key in table[kind] for key in promise for kind in kinds):
         raise ComposeError(f"{arch} has a digest or size, and so has a part of it")
     shared = merged(table.get("file", {}), promise)

@@ -216,6 +216,7 @@ class App:
         if self._loaded is None:
             from vagrantish.config.load import load
 
+            self.use_lock()
             self._loaded = load(
                 self.xhyvefile(),
                 home=self.home,
@@ -230,10 +231,22 @@ class App:
         """Read them anew when next asked: a box that was not there may bring defaults."""
         self._loaded = None
 
+    def use_lock(self, *, insist: bool = False) -> None:
+        """Boot what the project's lock says; ``insist``: and nothing it does not have."""
+        pins = self.services.pins
+        if pins.path is None:
+            file = self.xhyvefile()
+            pins.path = file.with_name(f"{file.name}.lock")
+        pins.insisted = pins.insisted or insist
+
     def _box_defaults(self, box: BoxRef | BoxParts) -> tuple[str, Mapping[str, Any]] | None:
         from vagrantish.model import BoxRef
 
-        return self.services.boxes.defaults_of(box) if isinstance(box, BoxRef) else None
+        if not isinstance(box, BoxRef):
+            return None
+        from vagrantish.box.reference import host_arch
+
+        return self.services.boxes.defaults_of(self.services.pins.exact(box, host_arch()))
 
     def project(self, *, provider: str | None = None) -> Project:
         """The project; ``provider``, else VX_PROVIDER, instead of what its machines ask for."""

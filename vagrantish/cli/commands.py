@@ -73,6 +73,8 @@ GROUPS: tuple[tuple[str, Mapping[str, tuple[str, str]]], ...] = (
             "init": ("init", "write an Xhyvefile"),
             "validate": ("validate", "look for mistakes in the Xhyvefile"),
             "config": ("config", "the settings as they came out, and where each is from"),
+            "lock": ("lock", "pin what the project boots, to the byte"),
+            "fetch": ("fetch", "get everything the project needs, in advance"),
             "schema": ("schema", "print the JSON Schema of the Xhyvefile"),
         },
     ),

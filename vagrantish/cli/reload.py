@@ -24,6 +24,7 @@ def run(args: argparse.Namespace, app: App) -> int:
     from vagrantish.lifecycle.provisioning import check_only
     from vagrantish.lifecycle.up import check_restart
 
+    app.use_lock(insist=args.locked)
     if not args.plan:
         # What is wrong with the settings must not cost a running machine.
         project = app.project(provider=args.provider)

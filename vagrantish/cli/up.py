@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, metavar="N", help="machines at a time (default: VX_JOBS, else the CPUs)"
     )
     parser.add_argument(
+        "--locked", action="store_true", help="boot what Xhyvefile.lock says, or nothing"
+    )
+    parser.add_argument(
         "--plan", action="store_true", help="say what would be done (exit status 10), do nothing"
     )
 
@@ -56,6 +59,7 @@ def run(args: argparse.Namespace, app: App) -> int:
         jobs=app.jobs(args.jobs),
     )
     wanted = set(app.select(args.names))
+    app.use_lock(insist=args.locked)
 
     def chosen() -> tuple[Project, list[MachineConfig]]:
         project = app.project(provider=args.provider)

@@ -38,7 +38,12 @@ def machine_config(
         disk_bytes=settings["disk"],
         hostname=settings["hostname"],
         message=settings["message"],
-        boot=BootConfig(cmdline=boot["cmdline"], timeout_s=boot["timeout"], stall_s=boot["stall"]),
+        boot=BootConfig(
+            cmdline=boot["cmdline"],
+            timeout_s=boot["timeout"],
+            stall_s=boot["stall"],
+            kernel=boot["kernel"],
+        ),
         halt_timeout_s=settings.branches["halt"]["timeout"],
         ssh=SSHConfig(
             user=ssh["user"],

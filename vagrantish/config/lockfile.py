@@ -42,7 +42,7 @@ def encode(lock: Lock) -> str:
             )
     for script in sorted(lock.scripts, key=lambda script: script.url):
         lines.append("\n[[script]]")
-        lines += _fields(url=script.url, size=script.size_bytes, digest=str(script.digest))
+        lines += _fields(url=script.url, digest=str(script.digest))
     return "\n".join(lines) + "\n"
 
 
@@ -86,7 +86,6 @@ class _Reader:
                 LockedScript(
                     url=self._text(entry, ("script", at), "url"),
                     digest=self._digest(entry, ("script", at)),
-                    size_bytes=self._size(entry, ("script", at)) or 0,
                 )
                 for at, entry in self._tables(table, (), "script")
             ),

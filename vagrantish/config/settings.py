@@ -90,6 +90,7 @@ MACHINE = (
         Key("cmdline", CMDLINE, "added to the box's kernel command line", "", box=True),
         Key("timeout", Duration(), "how long a boot may take", "300s", box=True),
         Key("stall", Duration(), "how long the console may be silent before vx says so", "60s", box=True),
+        Key("kernel", Word(("disk", "box")), "whose is booted once the guest has upgraded its own: the disk's, or the box's for ever", "disk"),
     )), "starting"),
     Key("halt", Table((
         Key("timeout", Duration(low=0), "how long a shutdown may take before the power is cut", "60s", box=True),

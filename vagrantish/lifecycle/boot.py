@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 from vagrantish.errors import ProviderError
 from vagrantish.events import Cancel
 from vagrantish.files import sweep_staged
-from vagrantish.lifecycle import connect
+from vagrantish.lifecycle import connect, kernels, seeding
 from vagrantish.lifecycle.changes import start_settings
 from vagrantish.lifecycle.create import ssh_fields, user_of
-from vagrantish.lifecycle.spec import box_fields, is_volatile, spec_of, takes_overlay
+from vagrantish.lifecycle.spec import box_fields, has_disk, is_volatile, spec_of
+from vagrantish.model import SeedKind
 from vagrantish.provider import running
 from vagrantish.provision.memory import StepMemory
-from vagrantish.ssh import keys
 from vagrantish.ssh.ready import wait_ready
+from vagrantish.units import whole_sectors
 
 if TYPE_CHECKING:
     from vagrantish.events import Op
@@ -38,10 +39,16 @@ class Hypervisor:
 
 def plan_vm(services: Services, machine: MachineConfig, box: Box, record: Record) -> VmSpec:
     """What would be started. Looks at no disk: the format is the one ``prepare`` will make."""
-    layout = services.machines.layout(record)
     from vagrantish.box.disk import disk_format
 
-    return spec_of(record, machine, box, layout, disk_format=disk_format(box, machine.disk_bytes))
+    return spec_of(
+        record,
+        machine,
+        box,
+        services.machines.layout(record),
+        disk_format=disk_format(box, machine.disk_bytes),
+        instance=seeding.instance_of(machine, box, record),
+    )
 
 
 def check(hypervisor: Hypervisor, vm: VmSpec) -> None:
@@ -68,18 +75,18 @@ def boot(
     Whatever ends this early, nothing is left running. Raises ProviderError, BootError, Cancelled.
     """
     layout = services.machines.layout(record)
-    vm = plan_vm(services, machine, box, record)
     if is_volatile(box, machine) or record.volatile or not layout.disk.exists():
         # The guest begins anew, so what steps once did is gone: in RAM now or before, or on a disk
         # that is only made here.
         StepMemory.load(layout.steps).clear()
-    if layout.disk.exists() and not vm.disks:
+    if layout.disk.exists() and not has_disk(box, machine):
         op.warn(
             "The Xhyvefile no longer gives this machine a disk; the one it had is kept, unused, "
             f"until `vx destroy {machine.name}`"
         )
-    prepare(machine, box, record, layout)
-    record.box = box_fields(box, machine)
+    prepare(machine, box, record, layout, op=op)
+    vm = plan_vm(services, machine, box, record)
+    record.box = box_fields(box, machine) | {"instance": seeding.instance_of(machine, box, record)}
     record.user = user_of(machine, box)
     record.ssh = ssh_fields(machine)
     record.started_with = start_settings(machine)
@@ -89,7 +96,7 @@ def boot(
         record.ssh_port = started.address.port
         services.machines.save(record)
         return wait(
-            machine, record, layout, hypervisor.provider, started_at=time.monotonic(), op=op
+            services, machine, record, hypervisor.provider, started_at=time.monotonic(), op=op
         )
     except BaseException:
         stop_now(hypervisor.provider, layout, op=op)
@@ -97,9 +104,9 @@ def boot(
 
 
 def wait(
+    services: Services,
     machine: MachineConfig,
     record: Record,
-    layout: MachineLayout,
     provider: Provider,
     *,
     started_at: float,
@@ -110,6 +117,7 @@ def wait(
 
     ``console_from`` is where in the console's log this boot begins. Raises BootError, Cancelled.
     """
+    layout = services.machines.layout(record)
     client = wait_ready(
         lambda: provider.address(layout),
         lambda address: connect.target_of(record, layout, address.host, address.port),
@@ -121,37 +129,61 @@ def wait(
         console_from=console_from,
         op=op,
     )
+    try:
+        _finish_first_boot(services, machine, record, client, op=op)
+    except BaseException:
+        client.close()
+        raise
     running.mark_ready(layout)
     return client
 
 
-def prepare(machine: MachineConfig, box: Box, record: Record, layout: MachineLayout) -> None:
-    """Make the disk if there is none yet, and the initrd with this machine's overlay."""
+def _finish_first_boot(
+    services: Services, machine: MachineConfig, record: Record, client: Client, *, op: Op
+) -> None:
+    """The first time, and after each change that is to be carried out, cloud-init is waited for."""
+    instance = record.box.get("instance")
+    if not isinstance(instance, str) or instance in ("", record.seeded):
+        return
+    from vagrantish.lifecycle import cloudinit
+
+    cloudinit.wait_done(
+        client,
+        user_data=cloudinit.read_user_data(machine.cloud_init),
+        timeout_s=machine.boot.timeout_s,
+        op=op,
+    )
+    record.seeded = instance
+    services.machines.save(record)
+
+
+def prepare(
+    machine: MachineConfig, box: Box, record: Record, layout: MachineLayout, *, op: Op
+) -> None:
+    """Make the disk if there is none yet, find its kernel, and write this machine's seed."""
     from vagrantish.box.disk import prepare_disk
+    from vagrantish.box.ondisk import has_grown
 
     # Whoever was writing these was killed: the machine is locked, and nothing of it runs.
-    sweep_staged(layout.disk, layout.initrd, layout.record, layout.steps)
-    prepare_disk(box, layout.disk, machine.disk_bytes)
-    if takes_overlay(box):
-        from vagrantish.model import ArtifactKind
-        from vagrantish.seed.initrd import write_initrd
-        from vagrantish.seed.overlay import SeedData, entries
+    sweep_staged(
+        layout.disk, layout.initrd, layout.record, layout.steps, layout.kernel,
+        layout.disk_initrd, layout.seed,
+    )  # fmt: skip
+    if layout.disk.exists():
+        kernels.follow_disk(box, machine, record, layout, op=op)
+    elif box.seed is SeedKind.TINYCORE and machine.disk_bytes is not None:
+        from vagrantish.seed.tinycore_disk import make_disk
 
-        private = layout.host_key.read_bytes()
-        public = layout.user_key.with_name(layout.user_key.name + ".pub").read_text().strip()
-        seed = SeedData(
-            instance_id=record.id,
-            hostname=machine.hostname,
-            user=user_of(machine, box),
-            authorized_keys=(public, *machine.ssh.extra_keys),
-            host_key=private,
-            host_key_public=layout.host_key.with_name(layout.host_key.name + ".pub")
-            .read_text()
-            .strip(),
-            dropbear_host_key=keys.dropbear_private(private),
-        )
-        initrd = box.artifacts.get(ArtifactKind.INITRD)
-        write_initrd(initrd.path if initrd else None, entries(seed), layout.initrd)
+        make_disk(layout.disk, whole_sectors(machine.disk_bytes), uuid=record.uuid)
+    prepare_disk(box, layout.disk, machine.disk_bytes)
+    seeding.write(
+        machine,
+        box,
+        record,
+        layout,
+        kernels.boot_files(box, record, layout).initrd,
+        grow=has_grown(box, machine.disk_bytes),
+    )
 
 
 def stop_now(provider: Provider, layout: MachineLayout, *, op: Op) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vagrantish.lifecycle import look, provisioning
-from vagrantish.lifecycle.boxes import host_arch
+from vagrantish.lifecycle.boxes import stored_box
 from vagrantish.lifecycle.up import with_needed
 from vagrantish.model import BoxParts
 
@@ -36,7 +36,7 @@ def _actions(
     actions = []
     if view.process is None:
         box = machine.box
-        if not isinstance(box, BoxParts) and services.boxes.get(box, host_arch()) is None:
+        if not isinstance(box, BoxParts) and stored_box(services, box) is None:
             actions.append(f"get box {box}")
         if view.record is None:
             actions.append(f"create from {'its own files' if isinstance(box, BoxParts) else box}")

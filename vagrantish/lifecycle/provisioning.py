@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import BootError, ProvisionError, SSHError
-from vagrantish.lifecycle import boot, connect, look, parallel
+from vagrantish.lifecycle import boot, connect, look, parallel, scripts
 from vagrantish.provider import running
 from vagrantish.provision.base import Tools
 from vagrantish.provision.memory import StepMemory
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from vagrantish.provision.base import PlannedStep, StepOutcome
     from vagrantish.ssh.client import Client
 
-_SCRIPT_MAX_BYTES = 8 << 20
 _CHUNK = 1 << 20
 _READY_LINE = b"vx: ready ssh"
 _REBOOT = "if [ $(id -u) = 0 ]; then reboot; else sudo -n reboot; fi"
@@ -232,9 +231,9 @@ class _Session:
         provider = self._services.provider((self._record.provider,))
         self.client, self._own = (
             boot.wait(
+                self._services,
                 self._machine,
                 self._record,
-                layout,
                 provider,
                 started_at=time.monotonic(),
                 console_from=console_from,
@@ -263,23 +262,7 @@ def _planning_tools(machine: MachineConfig) -> Tools:
 
 
 def _fetcher(services: Services, op: Op) -> Callable[[str, Digest], bytes]:
-    def fetch_script(url: str, digest: Digest) -> bytes:
-        from vagrantish.fetch import fetch
-        from vagrantish.files import staging
-
-        with staging(services.home.tmp) as folder:
-            path = folder / "script"
-            fetch(
-                url,
-                digest=digest,
-                target=path,
-                max_bytes=_SCRIPT_MAX_BYTES,
-                home=services.home,
-                op=op,
-            )
-            return path.read_bytes()
-
-    return fetch_script
+    return lambda url, digest: scripts.get(services.home, url, digest, op=op)
 
 
 def _render(text: str, context: Mapping[str, Any]) -> str:

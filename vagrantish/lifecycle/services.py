@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vagrantish.lifecycle.pins import Pins
 from vagrantish.machine.store import MachineStore
 
 TYPE_CHECKING = False
@@ -20,6 +21,7 @@ class Services:
         self.home = home
         self.env = env
         self.machines = MachineStore(home)
+        self.pins = Pins()
         self._boxes: BoxStore | None = None
 
     @property

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vagrantish.box.bootcmdline import merged as merged_cmdline
+from vagrantish.lifecycle.kernels import boot_files
 from vagrantish.model import ArtifactKind, Disk, RootKind, SeedKind, VmSpec
+from vagrantish.seed.cloudinit import cmdline_words as cloudinit_words
+from vagrantish.seed.tinycore import cmdline_words as tinycore_words
 
 if TYPE_CHECKING:
     from vagrantish.machine.record import Record
@@ -12,13 +16,26 @@ if TYPE_CHECKING:
     from vagrantish.paths import MachineLayout
 
 ROOT_DISK_SERIAL = "vx-root"
+SEED_SERIAL = "vx-seed"
 
 
-def kernel_cmdline(box: Box, machine: MachineConfig) -> str:
-    """The box's command line, a serial console if it names none, then the user's own words."""
-    words = box.cmdline.split()
+def kernel_cmdline(
+    box: Box, machine: MachineConfig, from_disk: str = "", instance: str = ""
+) -> str:
+    """The disk's own words, the box's, a serial console if neither names one, what the seed needs,
+    and the user's own words at the end.
+
+    ``from_disk`` is what the disk's boot loader would say, ``instance`` cloud-init's name for the
+    machine.
+    """
+    words = merged_cmdline(from_disk, box.cmdline).split()
     if not any(word.startswith("console=") for word in words):
         words.append(f"console={box.console}")
+    if box.seed is SeedKind.CLOUD_INIT:
+        words += cloudinit_words(instance)
+    elif box.seed is SeedKind.TINYCORE:
+        persistent = machine.disk_bytes is not None
+        words = [*tinycore_words(words, machine.hostname, persistent=persistent)]
     return " ".join([*words, *machine.boot.cmdline.split()])
 
 
@@ -27,7 +44,7 @@ def has_disk(box: Box, machine: MachineConfig) -> bool:
 
 
 def takes_overlay(box: Box) -> bool:
-    return box.seed is SeedKind.OVERLAY
+    return box.seed in (SeedKind.OVERLAY, SeedKind.TINYCORE)
 
 
 def is_volatile(box: Box, machine: MachineConfig) -> bool:
@@ -41,7 +58,8 @@ def box_fields(box: Box, machine: MachineConfig) -> dict[str, object]:
         "label": box.label,
         "arch": box.arch,
         "volatile": is_volatile(box, machine),
-        "artifacts": {str(k): str(a.digest) for k, a in box.artifacts.items()},
+        "seed": box.seed.value,
+        "artifacts": {part: str(file.digest) for part, file in box.files.items()},
     }
 
 
@@ -52,15 +70,17 @@ def spec_of(
     layout: MachineLayout,
     *,
     disk_format: str | None,
+    instance: str = "",
 ) -> VmSpec:
-    """``disk_format`` is that of the machine's own disk, None when it has none."""
-    own = box.artifacts.get(ArtifactKind.INITRD)
-    initrd = layout.initrd if takes_overlay(box) else own.path if own else None
-    disks = (
-        (Disk(path=layout.disk, format=disk_format, serial=ROOT_DISK_SERIAL),)
-        if disk_format
-        else ()
-    )
+    """``disk_format`` is that of the machine's own disk, None when it has none; ``instance`` is
+    cloud-init's name for the machine.
+    """
+    boots = boot_files(box, record, layout)
+    disks = []
+    if disk_format:
+        disks.append(Disk(path=layout.disk, format=disk_format, serial=ROOT_DISK_SERIAL))
+    if box.seed is SeedKind.CLOUD_INIT:
+        disks.append(Disk(path=layout.seed, format="raw", serial=SEED_SERIAL, readonly=True))
     return VmSpec(
         id=record.id,
         name=machine.name,
@@ -68,10 +88,10 @@ def spec_of(
         arch=box.arch,
         cpus=machine.cpus,
         memory_bytes=machine.memory_bytes,
-        kernel=box.artifacts[ArtifactKind.KERNEL].path,
-        initrd=initrd,
-        cmdline=kernel_cmdline(box, machine),
-        disks=disks,
+        kernel=boots.kernel,
+        initrd=layout.initrd if takes_overlay(box) else boots.initrd,
+        cmdline=kernel_cmdline(box, machine, boots.cmdline, instance),
+        disks=tuple(disks),
         mac=record.mac,
         ssh_port=machine.ssh.port if machine.ssh.port is not None else record.ssh_port,
         ssh_port_fixed=machine.ssh.port is not None,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import MachineError
-from vagrantish.lifecycle import boot, look, parallel, provisioning
-from vagrantish.lifecycle.boxes import host_arch, resolve_box
+from vagrantish.lifecycle import boot, locking, look, parallel, provisioning
+from vagrantish.lifecycle.boxes import resolve_box, stored_box
 from vagrantish.lifecycle.changes import waiting
 from vagrantish.lifecycle.create import create, ssh_fields
 from vagrantish.model import ArtifactKind, BoxRef
@@ -69,6 +69,9 @@ def up(
     down = [machine for machine in machines if not _is_up(services, project, machine)]
     hypervisors = {machine.name: probe(services, machine, op=op) for machine in down}
     boxes = {machine.name: resolve_box(services, machine.box, op=op) for machine in down}
+    locking.check_scripts(services, machines)
+    if not services.pins.insisted:
+        locking.add_missing(services, down, boxes.values(), op=op)
 
     def one(machine: MachineConfig, op: Op) -> UpResult:
         with services.machines.lock(project.root, machine.name, op=op):
@@ -100,7 +103,7 @@ def get_boxes(
         for machine in wanted
         if isinstance(machine.box, BoxRef)
         and not _is_up(services, project, machine)
-        and services.boxes.get(machine.box, host_arch()) is None
+        and stored_box(services, machine.box) is None
     ]
     for machine in missing:
         probe(services, machine, op=op)
@@ -260,7 +263,7 @@ def _go_on(services: Services, machine: MachineConfig, record: Record, *, op: Op
     layout = services.machines.layout(record)
     provider = services.provider((record.provider,))
     try:
-        return boot.wait(machine, record, layout, provider, started_at=time.monotonic(), op=op)
+        return boot.wait(services, machine, record, provider, started_at=time.monotonic(), op=op)
     except BaseException:
         boot.stop_now(provider, layout, op=op)
         raise

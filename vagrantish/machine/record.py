@@ -18,7 +18,7 @@ SCHEMA = 1
 _ID_DIGITS = frozenset("0123456789abcdef")
 _ID_LENGTH = 8
 _CONNECT_TIMEOUT_S = 15.0
-_TEXTS = ("id", "uuid", "name", "project", "provider", "mac", "created_at", "user")
+_TEXTS = ("id", "uuid", "name", "project", "provider", "mac", "created_at", "user", "seeded")
 
 
 class Record:
@@ -27,12 +27,14 @@ class Record:
     ``box`` holds label, arch, volatile and, by artifact kind, the digests its files were made
     from. ``ssh_port`` is the host port of its latest start, 0 before the first. ``ssh`` holds what
     ``vx ssh`` needs of the settings, as they were at the latest up. ``started_with`` tells the
-    settings of its latest start from others: their digests by key.
+    settings of its latest start from others: their digests by key. ``kernel`` is what its own
+    disk boots, empty while that is not looked at: release, cmdline, and the digests of kernel and
+    initrd. ``seeded`` is the instance that cloud-init was done with, "" before.
     """
 
     __slots__ = (
-        "box", "created_at", "id", "mac", "name", "project", "provider", "ssh", "ssh_port",
-        "started_with", "user", "uuid",
+        "box", "created_at", "id", "kernel", "mac", "name", "project", "provider", "seeded", "ssh",
+        "ssh_port", "started_with", "user", "uuid",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +52,8 @@ class Record:
         ssh: dict[str, Any] | None = None,
         ssh_port: int = 0,
         started_with: dict[str, str] | None = None,
+        kernel: dict[str, str] | None = None,
+        seeded: str = "",
     ) -> None:
         self.id = id
         self.uuid = uuid
@@ -63,6 +67,8 @@ class Record:
         self.ssh = ssh or {}
         self.ssh_port = ssh_port
         self.started_with = started_with or {}
+        self.kernel = kernel or {}
+        self.seeded = seeded
 
     @property
     def box_label(self) -> str:
@@ -122,7 +128,8 @@ def read(path: Path) -> Record | None:
         record = Record(**fields)
         if not all(isinstance(getattr(record, name), str) for name in _TEXTS):
             raise TypeError
-        if not all(isinstance(t, dict) for t in (record.box, record.ssh, record.started_with)):
+        tables = (record.box, record.ssh, record.started_with, record.kernel)
+        if not all(isinstance(table, dict) for table in tables):
             raise TypeError
         if not isinstance(record.ssh_port, int):
             raise TypeError
