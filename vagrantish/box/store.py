@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -127,20 +128,22 @@ class BoxStore:
         artifacts machines need: those stay. Raises BoxNotFound, BoxError, HostError.
         """
         from vagrantish.box import upkeep
-        from vagrantish.files import host_errors
 
         with self.locked(op):
             record = self._record(ref.name, ref.version or self._only_version(ref, arch), arch)
             if not record.exists():
                 raise missing.not_found(self._home, ref, arch)
             gone = upkeep.digests_in(record, self._home)
-            with host_errors(f"remove {record}"):
-                record.unlink()
-                for folder in (record.parent, record.parent.parent, record.parent.parent.parent):
-                    if any(folder.iterdir()):
-                        break
-                    folder.rmdir()
+            upkeep.drop_record(record)
             upkeep.collect(self._home, self.list, at_once=gone, in_use=in_use)
+
+    def used(self, box: Box) -> None:
+        """Note that the box is in use now: `vx box prune` goes by it. A home that cannot be
+        written does not mind.
+        """
+        if box.name:
+            with suppress(OSError):
+                os.utime(self._record(box.name, box.version, box.arch))
 
     def locked(self, op: Op) -> AbstractContextManager[None]:
         from vagrantish.locks import hold

@@ -150,18 +150,26 @@ class Partial:
         ]
 
 
-def sweep(downloads: Path, *, older_than_s: float, now: float) -> int:
-    """Remove downloads nobody has touched for so long; the bytes freed. Raises HostError."""
-    freed = 0
-    for path in downloads.glob("*-*"):
+def stale(downloads: Path, *, older_than_s: float, now: float) -> tuple[tuple[Path, int], ...]:
+    """Downloads nobody has touched for so long, and the bytes each takes."""
+    found = []
+    for path in sorted(downloads.glob("*-*")):
         if not path.name.startswith(_KEYS):
             continue
         with suppress(FileNotFoundError):
             inside = list(path.iterdir()) if path.is_dir() else []
             stats = [each.stat() for each in (path, *inside)]
             if now - max(stat.st_mtime for stat in stats) >= older_than_s:
-                freed += sum(stat.st_size for stat in stats[1 if inside else 0 :])
-                remove_tree(path)
+                found.append((path, sum(stat.st_size for stat in stats[1 if inside else 0 :])))
+    return tuple(found)
+
+
+def sweep(downloads: Path, *, older_than_s: float, now: float) -> int:
+    """Remove downloads nobody has touched for so long; the bytes freed. Raises HostError."""
+    freed = 0
+    for path, size in stale(downloads, older_than_s=older_than_s, now=now):
+        remove_tree(path)
+        freed += size
     return freed
 
 
