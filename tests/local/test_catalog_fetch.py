@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
-    "": bytes, "gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress,
+    "": bytes, "gz": lambda data: gzip.compress(data, mtime=0), "xz": lzma.compress, "bz2": bz2.compress,
 }  # fmt: skip
 CORP = definition("corp", "1.0", "1.1").encode()
 OTHER = definition("other", "2.0").encode()
