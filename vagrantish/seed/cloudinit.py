@@ -50,14 +50,15 @@ def files(seed: SeedData, options: CloudInitSeed) -> Mapping[str, bytes]:
     }
 
 
-def cmdline_words(instance: str) -> tuple[str, ...]:
-    """Words for the kernel's command line, which spare cloud-init its search.
+def cmdline_words(_instance: str = "") -> tuple[str, ...]:
+    """Words for the kernel's command line, which spare cloud-init its search among clouds.
 
-    With the id there, later boots go by what the guest keeps and leave the seed alone
-    (DataSourceNoCloud.check_instance_id). Without dsmode cloud-init would read the user data
-    before there is a network, and so fail at ``#include``.
+    The instance is left out of them: with it there, later boots would go by what the guest keeps
+    and never look into the seed (DataSourceNoCloud.check_instance_id), so that a disk made bigger
+    or another host name had no effect. Without dsmode cloud-init would read the user data before
+    there is a network, and so fail at ``#include``.
     """
-    return (f"ds=nocloud;i={instance};dsmode=net",)
+    return ("ds=nocloud;dsmode=net",)
 
 
 def _user_data(seed: SeedData, options: CloudInitSeed) -> bytes:
