@@ -16,6 +16,7 @@ from vagrantish.files import host_errors, make_dir, staging, write_atomic
 from vagrantish.model import Artifact, ArtifactKind, Box, Digest, RootKind
 
 if TYPE_CHECKING:
+    from vagrantish.box.bootdisk import BootChoice
     from vagrantish.box.ingest import Staged
     from vagrantish.box.store import BoxStore
     from vagrantish.events import Op, Step
@@ -29,9 +30,10 @@ _SETTLED_S = 2.0
 
 def adopt(store: BoxStore, home: VxHome, parts: BoxParts, *, op: Op) -> Box:
     """Raises BoxError, FetchError, DigestMismatch, HostError; see `BoxStore.adopt`."""
-    if ArtifactKind.KERNEL not in parts.sources:
+    if not parts.sources.keys() & {ArtifactKind.KERNEL, ArtifactKind.DISK}:
         raise BoxError(
-            "a box of own files needs a kernel", hint='Add it: box = { kernel = "vmlinuz", … }'
+            "a box of own files needs a kernel, or a disk with one inside",
+            hint='Add it: box = { kernel = "vmlinuz", … }',
         )
     known = _Known(home)
     keys = {kind: _key(kind, parts) for kind in parts.sources}
@@ -46,7 +48,12 @@ def adopt(store: BoxStore, home: VxHome, parts: BoxParts, *, op: Op) -> Box:
                 store.keep(staged)
                 known.note({keys[item.kind]: item for item in staged})
             artifacts |= boxfile.artifacts_of(staged, home)
-    _check_cmdline(parts, artifacts[ArtifactKind.KERNEL], op)
+    seen = None
+    if ArtifactKind.KERNEL in artifacts:
+        _check_cmdline(parts, artifacts[ArtifactKind.KERNEL], op)
+    else:
+        seen, inside = _from_disk(store, home, parts, artifacts[ArtifactKind.DISK], op)
+        artifacts = {**inside, **artifacts}
     version = hashlib.sha256(
         " ".join(f"{kind}={artifacts[kind].digest}" for kind in sorted(artifacts)).encode()
     ).hexdigest()[:12]
@@ -60,7 +67,30 @@ def adopt(store: BoxStore, home: VxHome, parts: BoxParts, *, op: Op) -> Box:
         seed=parts.seed,
         root=RootKind.DISK if ArtifactKind.DISK in artifacts else RootKind.RAM,
         origin=", ".join(str(parts.sources[kind]) for kind in sorted(parts.sources)),
+        disk_boots=seen is not None,
+        disk_cmdline=seen.cmdline if seen else "",
+        kernel_release=seen.release if seen else "",
     )
+
+
+def _from_disk(
+    store: BoxStore, home: VxHome, parts: BoxParts, disk: Artifact, op: Op
+) -> tuple[BootChoice, dict[ArtifactKind, Artifact]]:
+    """Kernel and initrd out of the disk."""
+    from vagrantish.box import ondisk
+
+    with staging(home.tmp) as folder:
+        seen, staged = ondisk.take_boot_files(
+            disk.path,
+            folder,
+            root=ondisk.root_of(parts.cmdline),
+            label=str(parts.sources[ArtifactKind.DISK]),
+            arch="x86_64",
+            op=op,
+        )
+        with store.locked(op):
+            store.keep(staged)
+        return seen, boxfile.artifacts_of(staged, home)
 
 
 def _stage(kind: ArtifactKind, parts: BoxParts, folder: Path, home: VxHome, op: Op) -> Staged:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from vagrantish.cli.app import App
 
-EXAMPLES = ("vx fetch", "vx fetch --locked", "vx up --offline")
+EXAMPLES = ("vx fetch", "vx fetch --locked")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vagrantish.errors import UsageError
+
 if TYPE_CHECKING:
     import argparse
 
     from vagrantish.cli.app import App
 
-EXAMPLES = ("vx lock", "vx lock --update", "vx lock --update ubuntu", "vx up --locked")
+EXAMPLES = ("vx lock", "vx lock --update", "vx lock --update ubuntu")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--update", nargs="*", metavar="BOX",
-        help="move to the newest the Xhyvefile allows: this box, or all of them",
-    )  # fmt: skip
+        "boxes", nargs="*", metavar="BOX", help="with --update: only these; default: all"
+    )
+    parser.add_argument(
+        "--update", action="store_true", help="move to the newest the Xhyvefile allows"
+    )
 
 
 def run(args: argparse.Namespace, app: App) -> int:
     from vagrantish.lifecycle.locking import relock
 
-    project = app.project()
-    changes = relock(app.services, project, update=args.update, op=app.op)
+    if args.boxes and not args.update:
+        raise UsageError(
+            "vx lock pins all of the project's boxes",
+            hint=f"`vx lock --update {args.boxes[0]}` moves that one on.",
+        )
+    update = tuple(args.boxes) if args.update else None
+    changes = relock(app.services, app.project(), update=update, op=app.op)
     path = app.services.pins.path
     assert path is not None
     if app.options.json:

@@ -56,9 +56,15 @@ def _parts(box: Branch, files: ProjectFiles, report: Report) -> BoxParts:
         except ValueError:
             message = f"`box.{kind}` must be a path, or a URL beginning with https:// or http://"
             report.add(*box.place(kind), message)
+    if not sources.keys() & {ArtifactKind.KERNEL, ArtifactKind.DISK}:
+        hint = "give one, or a disk that has one inside"
+        report.add(*box.place(ArtifactKind.KERNEL), "`box.kernel` is missing", hint)
     seed = box["seed"]
-    if seed == SeedKind.OVERLAY and not box.leaves[ArtifactKind.INITRD].givens:
-        report.add(*box.place("seed"), '`box.seed` "overlay" adds to an initrd, and there is none')
+    adds = seed in (SeedKind.OVERLAY, SeedKind.TINYCORE) and ArtifactKind.KERNEL in sources
+    if adds and not box.leaves[ArtifactKind.INITRD].givens:
+        report.add(*box.place("seed"), f'`box.seed` "{seed}" adds to an initrd, and there is none')
+    if seed == SeedKind.CLOUD_INIT and not box.leaves[ArtifactKind.DISK].givens:
+        report.add(*box.place("seed"), '`box.seed` "cloud-init" works in a disk, and there is none')
     return BoxParts(
         sources=sources,
         digests={kind: digests[kind] for kind in ArtifactKind if digests[kind] is not None},

@@ -27,14 +27,14 @@ PUBLIC_KEY = Text(
 )
 
 BOX_PARTS = (
-    Key("kernel", FILLED_LINE, "path or URL of the kernel", required=True),
+    Key("kernel", FILLED_LINE, "path or URL of the kernel", shown_default="the one inside the disk"),
     Key("initrd", FILLED_LINE, "path or URL of the initrd"),
     Key("disk", FILLED_LINE, "path or URL of the disk"),
     Key("cmdline", CMDLINE, "kernel command line", ""),
     Key("user", USER, "the user vx logs in as", shown_default="root"),
     Key(
-        "seed", Word(("overlay", "none"), unbuilt=("cloud-init",)),
-        "how the guest takes keys and names: an addition to its initrd, or not at all", "none",
+        "seed", Word(("overlay", "cloud-init", "tinycore", "none")),
+        "how the guest takes keys and names: an addition to its initrd (tinycore: as Tiny Core wants it), a volume for cloud-init, or not at all", "none",
     ),
     Key("digest", Table((
         Key("kernel", DIGEST, "of the kernel; a must for a URL"),

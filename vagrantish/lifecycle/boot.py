@@ -47,7 +47,6 @@ def plan_vm(services: Services, machine: MachineConfig, box: Box, record: Record
         box,
         services.machines.layout(record),
         disk_format=disk_format(box, machine.disk_bytes),
-        instance=seeding.instance_of(machine, box, record),
     )
 
 

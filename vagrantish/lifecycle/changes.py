@@ -31,6 +31,8 @@ def start_settings(machine: MachineConfig) -> dict[str, str]:
         "ssh.user": machine.ssh.user,
         "ssh.port": machine.ssh.port,
         "ssh.extra_keys": machine.ssh.extra_keys,
+        "boot.kernel": machine.boot.kernel,
+        "cloud_init": None if machine.cloud_init.first_boot_only else machine.cloud_init,
         "forward": machine.forwards,
         "qemu": machine.qemu,
     }

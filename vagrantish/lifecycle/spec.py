@@ -19,20 +19,17 @@ ROOT_DISK_SERIAL = "vx-root"
 SEED_SERIAL = "vx-seed"
 
 
-def kernel_cmdline(
-    box: Box, machine: MachineConfig, from_disk: str = "", instance: str = ""
-) -> str:
+def kernel_cmdline(box: Box, machine: MachineConfig, from_disk: str = "") -> str:
     """The disk's own words, the box's, a serial console if neither names one, what the seed needs,
     and the user's own words at the end.
 
-    ``from_disk`` is what the disk's boot loader would say, ``instance`` cloud-init's name for the
-    machine.
+    ``from_disk`` is what the disk's boot loader would say.
     """
     words = merged_cmdline(from_disk, box.cmdline).split()
     if not any(word.startswith("console=") for word in words):
         words.append(f"console={box.console}")
     if box.seed is SeedKind.CLOUD_INIT:
-        words += cloudinit_words(instance)
+        words += cloudinit_words()
     elif box.seed is SeedKind.TINYCORE:
         persistent = machine.disk_bytes is not None
         words = [*tinycore_words(words, machine.hostname, persistent=persistent)]
@@ -70,11 +67,8 @@ def spec_of(
     layout: MachineLayout,
     *,
     disk_format: str | None,
-    instance: str = "",
 ) -> VmSpec:
-    """``disk_format`` is that of the machine's own disk, None when it has none; ``instance`` is
-    cloud-init's name for the machine.
-    """
+    """``disk_format`` is that of the machine's own disk, None when it has none."""
     boots = boot_files(box, record, layout)
     disks = []
     if disk_format:
@@ -90,7 +84,7 @@ def spec_of(
         memory_bytes=machine.memory_bytes,
         kernel=boots.kernel,
         initrd=layout.initrd if takes_overlay(box) else boots.initrd,
-        cmdline=kernel_cmdline(box, machine, boots.cmdline, instance),
+        cmdline=kernel_cmdline(box, machine, boots.cmdline),
         disks=tuple(disks),
         mac=record.mac,
         ssh_port=machine.ssh.port if machine.ssh.port is not None else record.ssh_port,

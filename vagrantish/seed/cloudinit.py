@@ -50,7 +50,7 @@ def files(seed: SeedData, options: CloudInitSeed) -> Mapping[str, bytes]:
     }
 
 
-def cmdline_words(_instance: str = "") -> tuple[str, ...]:
+def cmdline_words() -> tuple[str, ...]:
     """Words for the kernel's command line, which spare cloud-init its search among clouds.
 
     The instance is left out of them: with it there, later boots would go by what the guest keeps

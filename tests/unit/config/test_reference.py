@@ -144,7 +144,7 @@ def test_the_schema_takes_what_is_right(text: str) -> None:
         "[machines.'a b']",
         "[params]\na = { type = 'number' }",
         "[params]\n'a-b' = 1",
-        "box = { initrd = 'a' }",
+        "box = { initrd = 1 }",
         "[[provision]]\ntype = 'ansible'",
     ],
 )
