@@ -124,7 +124,8 @@ def test_removing_asks_first(cli: Cli, tmp_path: Path) -> None:
         (("box", "remove", "nothing", "--yes"), 4, "box-not-found"),
         (("box", "info", "Bad Name"), 2, "usage"),
         (("box", "info", "a@"), 2, "usage"),
-        (("box", "add", "nowhere"), 4, "box"),
+        (("box", "add", "nowhere"), 4, "box-not-found"),
+        (("box", "add", "./nowhere"), 4, "box"),
         (("box", "build", "ubuntu"), 2, "usage"),
     ],
 )

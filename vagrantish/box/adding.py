@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vagrantish.box import boxfile, checks, definition
+from vagrantish.box import boxfile, checks, definition, ondisk
 from vagrantish.box.ingest import take
 from vagrantish.box.source import open_source
 from vagrantish.errors import BoxError
-from vagrantish.files import host_errors
-from vagrantish.model import Box
+from vagrantish.files import host_errors, make_dir
+from vagrantish.model import ArtifactKind, Box, SeedKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from vagrantish.box.archive import Source
     from vagrantish.box.definition import Definition
     from vagrantish.box.ingest import Staged
     from vagrantish.events import Op, Step
-    from vagrantish.model import Artifact, ArtifactKind
     from vagrantish.paths import VxHome
 
 
@@ -53,8 +52,29 @@ def from_source(
                 hint=f"Put the file in, or correct {definition.FILE_NAME}.",
             )
         staged = _stage(opened, meant, folder, str(source), step)
-        box = _box(meant, boxfile.artifacts_of(staged, home), origin=origin or str(source))
+        box = _box(meant, origin=origin or str(source))
+        if meant.disk_boots:
+            box, staged = _with_boot_files(box, staged, folder, op)
+        box = replace(box, artifacts=boxfile.artifacts_of(staged, home))
         step.outcome = f"added {box.label}"
+    return box, staged
+
+
+def _with_boot_files(
+    box: Box, staged: tuple[Staged, ...], folder: Path, op: Op
+) -> tuple[Box, tuple[Staged, ...]]:
+    """What the disk boots stands in for the kernel and initrd that do not lie beside it."""
+    disk = next(item for item in staged if item.kind is ArtifactKind.DISK)
+    given = {item.kind for item in staged}
+    inside = make_dir(folder / "inside")
+    choice, found = ondisk.take_boot_files(
+        disk.path, inside, root=ondisk.root_of(box.cmdline), label=box.label, arch=box.arch, op=op
+    )
+    staged = (*staged, *(item for item in found if item.kind not in given))
+    kinds = {item.kind for item in staged}
+    if box.seed in (SeedKind.OVERLAY, SeedKind.TINYCORE) and ArtifactKind.INITRD not in kinds:
+        raise BoxError(f'seed = "{box.seed}" adds to an initrd, and {box.label} has none')
+    box = replace(box, disk_cmdline=choice.cmdline, kernel_release=choice.release)
     return box, staged
 
 
@@ -92,18 +112,20 @@ def _stage(
         )
         with host_errors(f"read {item.path}"):
             checks.check_artifact(
-                kind, item.path, label=f"{file} of {label}", cmdline=meant.cmdline, op=step.op
-            )
+                kind, item.path, label=f"{file} of {label}", cmdline=meant.cmdline,
+                arch=meant.arch, op=step.op,
+            )  # fmt: skip
         staged.append(item)
     return tuple(staged)
 
 
-def _box(meant: Definition, artifacts: Mapping[ArtifactKind, Artifact], *, origin: str) -> Box:
+def _box(meant: Definition, *, origin: str) -> Box:
+    """Without its artifacts."""
     return Box(
         name=meant.name,
         version=meant.version,
         arch=meant.arch,
-        artifacts=artifacts,
+        artifacts={},
         cmdline=meant.cmdline,
         user=meant.user,
         seed=meant.seed,
@@ -113,4 +135,5 @@ def _box(meant: Definition, artifacts: Mapping[ArtifactKind, Artifact], *, origi
         origin=origin,
         description=meant.description,
         defaults=meant.defaults,
+        disk_boots=meant.disk_boots,
     )

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MEMBERS_MAX = 1000
 TOTAL_MAX = 256 << 30  # bytes an archive may unpack to
 _ONE_READ_MAX = 1 << 20  # no tar header needs more; a hostile one claims gigabytes
+_BLOCK = 512
+_HEADER_BLOCKS_MAX = 40_000  # of all members: the map of a sparse file has no bound of its own
 _REPACK = "Pack the files alone: `tar -C FOLDER -czf box.tar.gz .`"
 
 
@@ -220,6 +222,7 @@ class _Forward:
         self._source = source
         self._op = op
         self._at = 0
+        self._blocks = 0
 
     def tell(self) -> int:
         return self._at
@@ -236,6 +239,9 @@ class _Forward:
         if not 0 <= size <= _ONE_READ_MAX:
             raise tarfile.ReadError("a header claims to be enormous")
         self._op.cancel.check()
+        self._blocks += size == _BLOCK
+        if self._blocks > _HEADER_BLOCKS_MAX:
+            raise tarfile.ReadError("its headers make no sense: there are too many of them")
         data = b""
         while len(data) < size:
             chunk = self._source.read(size - len(data))

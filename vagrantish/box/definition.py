@@ -29,7 +29,7 @@ __all__ = ["ARCHES", "CMDLINE_MAX", "CPU_LEVELS", "FILE_NAME", "SIZE_MAX", "Defi
 
 _KEYS = (
     "name", "version", "arch", "description", "kernel", "initrd", "disk", "digest",
-    "cmdline", "user", "seed", "root", "console", "cpu_level", "defaults",
+    "cmdline", "user", "seed", "root", "console", "cpu_level", "disk_boots", "defaults",
 )  # fmt: skip
 _PLAIN_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 
@@ -48,6 +48,7 @@ class Definition:
     root: RootKind
     console: str
     cpu_level: str
+    disk_boots: bool  # kernel and initrd are those the disk boots; files of them may be missing
     defaults: Mapping[str, Any]
 
 
@@ -60,7 +61,8 @@ def parse(
     """
     fields = open_table(text, source)
     fields.refuse_others(_KEYS)
-    files = _files(fields)
+    disk_boots = fields.flag("disk_boots")
+    files = _files(fields, disk_boots=disk_boots)
     found = Definition(
         name=fields.named("name", name, reference.check_name),
         version=fields.named("version", version, reference.check_version),
@@ -70,33 +72,29 @@ def parse(
         digests=_digests(fields, files),
         cmdline=fields.cmdline(),
         user=fields.user(),
-        seed=_seed(fields),
+        seed=fields.seed(),
         root=fields.root(),
         console=fields.console(),
         cpu_level=fields.cpu_level(),
+        disk_boots=disk_boots,
         defaults=fields.defaults(),
     )
     overlays = (SeedKind.OVERLAY, SeedKind.TINYCORE)
-    if found.seed in overlays and ArtifactKind.INITRD not in files:
+    if found.seed in overlays and ArtifactKind.INITRD not in files and not disk_boots:
         fields.problem("seed", f'seed = "{found.seed}" needs an initrd to add to')
     if found.root is RootKind.DISK and ArtifactKind.DISK not in files:
         fields.problem("root", 'root = "disk" needs a disk')
+    if disk_boots and ArtifactKind.DISK not in files:
+        fields.problem("disk_boots", "disk_boots = true needs a disk")
     if fields.problems:
         raise unusable(source, fields.problems)
     return found
 
 
-def _seed(fields: Fields) -> SeedKind:
-    if fields.table.get("seed") == "cloud-init":
-        fields.problem("seed", 'seed = "cloud-init" is not built yet', 'use "overlay" or "none"')
-        return SeedKind.NONE
-    return fields.seed()
-
-
-def _files(fields: Fields) -> dict[ArtifactKind, str]:
+def _files(fields: Fields, *, disk_boots: bool) -> dict[ArtifactKind, str]:
     files: dict[ArtifactKind, str] = {}
     for kind in ArtifactKind:
-        if kind not in fields and kind is not ArtifactKind.KERNEL:
+        if kind not in fields and (kind is not ArtifactKind.KERNEL or disk_boots):
             continue
         value = fields.string(kind, None)
         if not isinstance(fields.table.get(kind), str):

@@ -52,7 +52,7 @@ def _in_image(path: Path, member: str) -> Iterator[tuple[Readable, int]]:
             raise ImageError(f"it is {describe(device)}, no archive or image that holds files")
         node = volume.find(member)
         size = node.size if node is not None else 0
-        yield _Pieces(volume.chunks(member, most=_MEMBER_MAX)), size
+        yield Pieces(volume.chunks(member, most=_MEMBER_MAX)), size
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def _in_tar(path: Path, member: str, op: Op) -> Iterator[tuple[Readable, int]]:
         raise ImageError(f"it holds no {member}")
 
 
-class _Pieces:
+class Pieces:
     """Pieces of any size, read like a file."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:

@@ -22,6 +22,7 @@ _KINDS = {
     "MACHINE": "machines",
     "PATH": "files",
     "SRC": "files",
+    "WHAT": "files",
 }
 
 
