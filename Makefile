@@ -1,7 +1,7 @@
 # Each target does its own set-up on a fresh Debian or Ubuntu: see scripts/bootstrap.sh.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench fuzz clean
 
 PYTEST := .venv/bin/pytest
 
@@ -28,6 +28,10 @@ check: ## linters, types and formatting
 bench: ## how fast vx is, beside the same guest started by hand
 	@scripts/bootstrap.sh bench
 	.venv/bin/python scripts/bench.py
+
+fuzz: ## damaged input for every reader, for some minutes
+	@scripts/bootstrap.sh test
+	VX_FUZZ=$${VX_FUZZ:-40} $(PYTEST) -q -n logical --maxprocesses 8 tests/fuzz
 
 clean: ## remove all that the other targets made
 	@scripts/demo.sh --remove

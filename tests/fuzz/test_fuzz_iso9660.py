@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes import bootdisks as make
-from tests.fuzz import damage
+from tests.fuzz import endurance
 from tests.fuzz.budget import rounds
 from vagrantish.formats.iso9660 import Iso9660
 
@@ -34,6 +34,6 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_damage_is_noticed_or_harmless(image: bytes) -> None:
-    unnoticed = damage.endure(image, Iso9660, rounds(60))
+    unnoticed = endurance.endure(image, Iso9660, rounds(60))
 
     assert unnoticed > 0

@@ -8,6 +8,8 @@ from vagrantish.config import texts
 from vagrantish.model import ArtifactKind, BoxParts, BoxRef, SeedKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vagrantish.config.layers import Layer
     from vagrantish.config.paths import ProjectFiles
     from vagrantish.config.problems import Report
@@ -56,6 +58,18 @@ def _parts(box: Branch, files: ProjectFiles, report: Report) -> BoxParts:
         except ValueError:
             message = f"`box.{kind}` must be a path, or a URL beginning with https:// or http://"
             report.add(*box.place(kind), message)
+    seed = _seed(box, sources, report)
+    return BoxParts(
+        sources=sources,
+        digests={kind: digests[kind] for kind in ArtifactKind if digests[kind] is not None},
+        cmdline=box["cmdline"] or "",
+        user=box["user"],
+        seed=seed,
+    )
+
+
+def _seed(box: Branch, sources: Mapping[ArtifactKind, str], report: Report) -> SeedKind:
+    """How the guest takes its keys, once the parts are found to go with that."""
     if not sources.keys() & {ArtifactKind.KERNEL, ArtifactKind.DISK}:
         hint = "give one, or a disk that has one inside"
         report.add(*box.place(ArtifactKind.KERNEL), "`box.kernel` is missing", hint)
@@ -65,10 +79,4 @@ def _parts(box: Branch, files: ProjectFiles, report: Report) -> BoxParts:
         report.add(*box.place("seed"), f'`box.seed` "{seed}" adds to an initrd, and there is none')
     if seed == SeedKind.CLOUD_INIT and not box.leaves[ArtifactKind.DISK].givens:
         report.add(*box.place("seed"), '`box.seed` "cloud-init" works in a disk, and there is none')
-    return BoxParts(
-        sources=sources,
-        digests={kind: digests[kind] for kind in ArtifactKind if digests[kind] is not None},
-        cmdline=box["cmdline"] or "",
-        user=box["user"],
-        seed=SeedKind(seed) if seed in tuple(SeedKind) else SeedKind.NONE,
-    )
+    return SeedKind(seed) if seed in tuple(SeedKind) else SeedKind.NONE
