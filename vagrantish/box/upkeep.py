@@ -91,6 +91,31 @@ def artifacts(home: VxHome) -> Iterator[tuple[Path, str]]:
                 yield path, f"{algorithm.name}:{path.name}"
 
 
+def boxes_of(home: VxHome) -> tuple[tuple[tuple[Box, float], ...], dict[Path, BoxError]]:
+    """Each box with when it was last used or added; and the records that are damaged."""
+    found: list[tuple[Box, float]] = []
+    damaged: dict[Path, BoxError] = {}
+    for record in boxfile.records(home):
+        try:
+            entry = boxfile.read(record, home)
+            if entry is None:
+                continue
+            box, added_at = entry
+            if home.boxes.joinpath(box.name, box.version, box.arch) != record.parent:
+                raise BoxError(
+                    f"the store's record at {record} is of another box: {box.label} ({box.arch})",
+                    hint="Remove that file, and add the box again.",
+                )
+            used_at = record.stat().st_mtime  # see BoxStore.used
+        except BoxError as error:
+            damaged[record] = error
+        except FileNotFoundError:
+            continue  # removed just now
+        else:
+            found.append((box, max(added_at, used_at)))
+    return tuple(found), damaged
+
+
 def digests_of(boxes: Iterable[Box]) -> set[str]:
     return {str(file.digest) for box in boxes for file in box.files.values()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vagrantish.cli import box_add
+from vagrantish.cli import box_add, box_upkeep
 from vagrantish.cli.commands import Subcommand
 from vagrantish.errors import BoxError, UsageError
 from vagrantish.units import format_size
@@ -259,4 +259,5 @@ SUBCOMMANDS = {
         _remove,
         ("vx box remove micro", "vx box remove mybox@2 --yes"),
     ),
+    **box_upkeep.SUBCOMMANDS,
 }
