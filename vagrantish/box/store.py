@@ -61,6 +61,10 @@ class BoxStore:
             raise missing.not_found(self._home, ref, arch)
         return box
 
+    def has(self, name: str) -> bool:
+        """Whether there is any version of it, for any architecture."""
+        return (self._home.boxes / name).is_dir()
+
     def list(self) -> tuple[Box, ...]:
         """By name, then in the order they were added. Raises BoxError for a damaged record."""
         entries = [

@@ -54,14 +54,16 @@ def _fields(**values: str | int | None) -> Iterator[str]:
 
 def parse(text: str, name: str) -> Lock:
     """The lock in ``text``; ``name`` is what problems call the file. Raises ConfigError."""
-    reader = _Reader(toml.parse(text, name))
+    hint = f"Take {name} from your version control again, or delete it and run `vx lock`."
+    try:
+        reader = _Reader(toml.parse(text, name))
+    except ConfigError as error:
+        if any(line.startswith(("<<<<<<<", ">>>>>>>")) for line in text.splitlines()):
+            hint = "A merge left both sides in it: keep what either side has, then run `vx lock`."
+        raise ConfigError(error.problems, hint=hint) from error
     lock = reader.lock()
     if reader.problems:
-        raise ConfigError(
-            reader.problems[:20],
-            hint=f"Take {name} from your version control again, or make it anew: delete it and "
-            "run `vx lock`.",
-        )
+        raise ConfigError(reader.problems[:20], hint=hint)
     return lock
 
 

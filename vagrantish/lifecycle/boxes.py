@@ -57,9 +57,8 @@ def find_release(services: Services, wanted: BoxRef, arch: str, *, op: Op) -> Re
     from vagrantish.lifecycle.catalogs import open_catalog
 
     catalog = open_catalog(services.home, services.env, op=op)
-    if catalog.published(wanted.name) is None:
-        # Tells what the store has of it, where it has some.
-        services.boxes.find(wanted, arch)
+    if catalog.published(wanted.name) is None and services.boxes.has(wanted.name):
+        services.boxes.find(wanted, arch)  # tells what the store has of it
     return catalog.find(wanted, arch)
 
 
