@@ -11,7 +11,8 @@ from vagrantish.model import RootKind
 from vagrantish.units import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from vagrantish.box.catalog import Catalog
     from vagrantish.box.releases import Line, Published
@@ -118,9 +119,16 @@ def _info_rows(box: Published, release: Release, app: App) -> Iterator[tuple[str
     yield "console", release.console
     yield "processor", release.cpu_level
     yield "command line", release.cmdline or "-"
-    for name, value in release.defaults.items():
-        yield name, _plain(value)
+    yield from _settings(release.defaults)
     yield "used by", ", ".join(_users(box.name, release.arch, app)) or "no machine"
+
+
+def _settings(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", _plain(value)
 
 
 def _file_rows(part: str, remote: Remote, member: str) -> Iterator[tuple[str, str]]:

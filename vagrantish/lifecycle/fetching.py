@@ -29,6 +29,7 @@ def fetch_all(services: Services, project: Project, *, op: Op) -> Got:
         key = repr(machine.box) if isinstance(machine.box, BoxParts) else machine.box
         if key not in found:
             found[key] = resolve_box(services, machine.box, op=op)
+    locking.remember(services, found.values())
     if not services.pins.insisted:
         named = [box for key, box in found.items() if isinstance(key, BoxRef)]
         locking.add_missing(services, project.machines, named, op=op)

@@ -63,6 +63,17 @@ def add_missing(
     )
 
 
+def remember(services: Services, boxes: Iterable[Box]) -> None:
+    """So that `vx box prune` keeps what this project boots."""
+    from vagrantish.box import projects
+
+    for box in boxes:
+        services.boxes.used(box)
+    path = services.pins.path
+    if path is not None:
+        projects.note(services.home, path.parent, lock_name=path.name)
+
+
 def relock(
     services: Services, project: Project, *, update: Collection[str] | None, op: Op
 ) -> tuple[Change, ...]:
@@ -90,6 +101,7 @@ def relock(
             continue
         box = get_box(services, ref, op=op) if moving else resolve_box(services, ref, op=op)
         entries += _entries(services, ref, box, op=op)
+    remember(services, ())
     new = Lock(boxes=tuple(entries), scripts=scripts_of(project.machines))
     _write(services, new, on_failure=None)
     return _changes(old, new)

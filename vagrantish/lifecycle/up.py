@@ -70,6 +70,7 @@ def up(
     hypervisors = {machine.name: probe(services, machine, op=op) for machine in down}
     boxes = {machine.name: resolve_box(services, machine.box, op=op) for machine in down}
     locking.check_scripts(services, machines)
+    locking.remember(services, boxes.values())
     if not services.pins.insisted:
         locking.add_missing(services, down, boxes.values(), op=op)
 
