@@ -33,18 +33,31 @@ def obtain(store: BoxStore, home: VxHome, release: Release, *, force: bool, op: 
     what = f"the adding of {ref}"
     with hold(home.locks / f"add-{release.name}-{release.version}-{release.arch}.lock",
               what=what, op=op):  # fmt: skip
-        there = None if force else _whole(store, ref, release.arch)
-        if there is not None:
+        there = _whole(store, ref, release.arch)
+        if there is not None and not force:
             return there
         with staging(home.tmp) as folder:
             taken = _take_all(release, home, folder, op)
             with op.step("box:add", f"Adding {ref}") as step:
                 box, staged = _assemble(release, taken, home, folder, op)
+                _tell_what_changed(there, box, op)
                 published = store.publish(box, staged, force=force, op=op)
                 step.outcome = f"added {box.label}"
         for intake in taken.values():
             intake.discard()
         return published
+
+
+def _tell_what_changed(before: Box | None, box: Box, op: Op) -> None:
+    """Nothing else vouches for a file that was taken as it came the first time."""
+    known = {source.url: source.fetched.sha256 for source in before.sources} if before else {}
+    for source in box.sources:
+        old = known.get(source.url, source.fetched.sha256)
+        if old != source.fetched.sha256:
+            op.warn(
+                f"{source.url} is another file than before: it was sha256:{old}, "
+                f"and now is sha256:{source.fetched.sha256}"
+            )
 
 
 def _whole(store: BoxStore, ref: BoxRef, arch: str) -> Box | None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 EXAMPLES = ("vx box list", "vx help box add")
 BUILDABLE = ("micro",)
+VERIFIED = {
+    "pinned": "the digest in its definition or lock",
+    "first use": "nothing: it was taken as it came, and is compared from then on",
+}
 
 
 class BoxInUse(BoxError):
@@ -86,6 +90,7 @@ def _info(args: argparse.Namespace, app: App) -> int:
     if app.options.json:
         app.answer_json("box-info", {**fields_of(box), "used_by": users})
         return 0
+    from vagrantish.box.bootcmdline import merged
     from vagrantish.cli.text import columns
 
     rows = [
@@ -94,13 +99,15 @@ def _info(args: argparse.Namespace, app: App) -> int:
         ("description", box.description or "-"),
         ("from", box.origin or "-"),
         ("size", format_size(size_of(box))),
-        *((f"  {kind}", f"{format_size(a.size_bytes)}  {a.digest}") for kind, a in box.artifacts.items()),
+        *((f"  {part}", f"{format_size(f.size_bytes)}  {f.digest}") for part, f in box.files.items()),
+        *source_rows(box),
         ("user", box.user),
         ("seed", box.seed.value),
         ("root", "in memory, lost at every halt" if box.root == "ram" else "on its disk"),
         ("console", box.console),
         ("processor", box.cpu_level),
-        ("command line", box.cmdline or "-"),
+        *([("kernel", f"{box.kernel_release}, from its disk, as the guest upgrades it")] if box.disk_boots else []),
+        ("command line", merged(box.disk_cmdline, box.cmdline) or "-"),
         ("used by", ", ".join(users) or "no machine"),
     ]  # fmt: skip
     app.answer(columns(("name", box.name), rows))
@@ -190,8 +197,21 @@ def ref_of(text: str) -> BoxRef:
         ) from error
 
 
+def source_rows(box: Box) -> list[tuple[str, str]]:
+    """Each download once, and what made it trustworthy."""
+    rows = []
+    for url in dict.fromkeys(source.fetched.url for source in box.sources):
+        fetched = next(s.fetched for s in box.sources if s.fetched.url == url)
+        rows += [
+            ("fetched from", url),
+            ("  sha256", fetched.sha256),
+            ("  verified by", VERIFIED.get(fetched.verified, fetched.verified)),
+        ]
+    return rows
+
+
 def size_of(box: Box) -> int:
-    return sum(artifact.size_bytes for artifact in box.artifacts.values())
+    return sum(file.size_bytes for file in box.files.values())
 
 
 def users_of(app: App, name: str, version: str | None, arch: str) -> list[Record]:
@@ -218,6 +238,23 @@ def fields_of(box: Box) -> dict[str, object]:
             kind.value: {"digest": str(a.digest), "size": a.size_bytes, "path": str(a.path)}
             for kind, a in box.artifacts.items()
         },
+        "extensions": [
+            {"name": e.name, "digest": str(e.digest), "size": e.size_bytes, "path": str(e.path)}
+            for e in box.extensions
+        ],
+        "sources": [
+            {
+                "part": source.part,
+                "url": source.fetched.url,
+                "member": source.member,
+                "sha256": source.fetched.sha256,
+                "size": source.fetched.size_bytes,
+                "verified": source.fetched.verified,
+            }
+            for source in box.sources
+        ],
+        "kernel_release": box.kernel_release,
+        "in_store": True,
         "user": box.user,
         "seed": box.seed.value,
         "root": box.root.value,
