@@ -34,5 +34,5 @@ def argv(services: Services, project: Project, name: str, *, op: Op) -> tuple[st
     machine = next(m for m in project.machines if m.name == name)
     box = resolve_box(services, machine.box, op=op)
     hypervisor = probe(services, machine, op=op)
-    vm = boot.plan_vm(services, machine, box, view.record)
+    vm = boot.plan_vm(services, machine, box, view.record, hypervisor.provider)
     return hypervisor.provider.argv(vm, hypervisor.host)

@@ -37,7 +37,9 @@ class Hypervisor:
     host: HostFacts
 
 
-def plan_vm(services: Services, machine: MachineConfig, box: Box, record: Record) -> VmSpec:
+def plan_vm(
+    services: Services, machine: MachineConfig, box: Box, record: Record, provider: Provider
+) -> VmSpec:
     """What would be started. Looks at no disk: the format is the one ``prepare`` will make."""
     from vagrantish.box.disk import disk_format
 
@@ -46,7 +48,9 @@ def plan_vm(services: Services, machine: MachineConfig, box: Box, record: Record
         machine,
         box,
         services.machines.layout(record),
-        disk_format=disk_format(box, machine.disk_bytes),
+        disk_format=disk_format(
+            box, machine.disk_bytes, formats=provider.capabilities.disk_formats
+        ),
     )
 
 
@@ -83,8 +87,8 @@ def boot(
             "The Xhyvefile no longer gives this machine a disk; the one it had is kept, unused, "
             f"until `vx destroy {machine.name}`"
         )
-    prepare(machine, box, record, layout, op=op)
-    vm = plan_vm(services, machine, box, record)
+    prepare(services, machine, box, record, hypervisor.provider, op=op)
+    vm = plan_vm(services, machine, box, record, hypervisor.provider)
     record.box = box_fields(box, machine) | {"instance": seeding.instance_of(machine, box, record)}
     record.user = user_of(machine, box)
     record.ssh = ssh_fields(machine)
@@ -157,9 +161,16 @@ def _finish_first_boot(
 
 
 def prepare(
-    machine: MachineConfig, box: Box, record: Record, layout: MachineLayout, *, op: Op
+    services: Services,
+    machine: MachineConfig,
+    box: Box,
+    record: Record,
+    provider: Provider,
+    *,
+    op: Op,
 ) -> None:
     """Make the disk if there is none yet, find its kernel, and write this machine's seed."""
+    layout = services.machines.layout(record)
     from vagrantish.box.disk import prepare_disk
     from vagrantish.box.ondisk import has_grown
 
@@ -174,7 +185,14 @@ def prepare(
         from vagrantish.seed.tinycore_disk import make_disk
 
         make_disk(layout.disk, whole_sectors(machine.disk_bytes), uuid=record.uuid)
-    prepare_disk(box, layout.disk, machine.disk_bytes)
+    prepare_disk(
+        box,
+        layout.disk,
+        machine.disk_bytes,
+        formats=provider.capabilities.disk_formats,
+        home=services.home,
+        op=op,
+    )
     seeding.write(
         machine,
         box,

@@ -214,7 +214,7 @@ def _boot(
         record = create(services, project, machine, box, hypervisor.provider.name, op=op)
     try:
         box = _box_for_disk(record, box)
-        boot.check(hypervisor, boot.plan_vm(services, machine, box, record))
+        boot.check(hypervisor, boot.plan_vm(services, machine, box, record, hypervisor.provider))
         for note in hypervisor.host.notes:
             op.note(note)
         client = boot.boot(services, machine, box, record, hypervisor, op=op)
@@ -239,10 +239,14 @@ def check_restart(
             continue
         hypervisor = probe(services, machine, op=op)
         box = _box_for_disk(view.record, resolve_box(services, machine.box, op=op))
-        boot.check(hypervisor, boot.plan_vm(services, machine, box, view.record))
+        boot.check(
+            hypervisor, boot.plan_vm(services, machine, box, view.record, hypervisor.provider)
+        )
         layout = services.machines.layout(view.record)
         if layout.disk.exists():
-            prepare_disk(box, layout.disk, machine.disk_bytes)  # of one that is there, a check
+            # Of a disk that is there, a check.
+            formats = hypervisor.provider.capabilities.disk_formats
+            prepare_disk(box, layout.disk, machine.disk_bytes, formats=formats)
 
 
 def _box_for_disk(record: Record, box: Box) -> Box:
