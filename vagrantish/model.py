@@ -148,6 +148,19 @@ class LockedFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LockedBoot:
+    """How a box boots that was added from an address, and so has no definition."""
+
+    user: str
+    seed: SeedKind
+    root: RootKind
+    cmdline: str
+    console: str
+    cpu_level: str
+    disk_boots: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class LockedBox:
     """What a project boots where its Xhyvefile says ``name@asked``, for one architecture."""
 
@@ -156,6 +169,7 @@ class LockedBox:
     arch: str
     version: str
     files: tuple[LockedFile, ...]
+    boots: LockedBoot | None = None  # None: its definition says how it boots
 
     @property
     def local(self) -> bool:

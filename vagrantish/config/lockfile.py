@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vagrantish import toml
 from vagrantish.errors import ConfigError, Problem
-from vagrantish.model import Digest, Lock, LockedBox, LockedFile, LockedScript
+from vagrantish.model import (
+    Digest,
+    Lock,
+    LockedBoot,
+    LockedBox,
+    LockedFile,
+    LockedScript,
+    RootKind,
+    SeedKind,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from vagrantish.toml import Document, KeyPath
+
+E = TypeVar("E", bound=StrEnum)
 
 SCHEMA = 1
 _HEADER = """\
@@ -21,7 +34,7 @@ _HEADER = """\
 # `vx lock --update` moves it on, `vx up --locked` insists on it.
 """
 _DIGEST = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 _ENTRIES_MAX = 2000
 
 
@@ -31,6 +44,8 @@ def encode(lock: Lock) -> str:
     for box in sorted(lock.boxes, key=lambda box: (box.name, box.asked, box.arch)):
         lines.append("\n[[box]]")
         lines += _fields(name=box.name, asked=box.asked, arch=box.arch, version=box.version)
+        if box.boots is not None:
+            lines += ["[box.boots]", *_fields(**asdict(box.boots))]
         for file in box.files:
             lines.append("[[box.file]]")
             lines += _fields(
@@ -46,7 +61,7 @@ def encode(lock: Lock) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fields(**values: str | int | None) -> Iterator[str]:
+def _fields(**values: str | int | bool | None) -> Iterator[str]:
     for key, value in values.items():
         if value is not None:
             yield f"{key} = {json.dumps(value, ensure_ascii=False)}"
@@ -94,17 +109,46 @@ class _Reader:
         )
 
     def _box(self, entry: dict[str, Any], at: KeyPath) -> LockedBox:
-        self._only(entry, at, "name", "asked", "arch", "version", "file")
+        self._only(entry, at, "name", "asked", "arch", "version", "boots", "file")
         return LockedBox(
             name=self._word(entry, at, "name"),
             asked=self._word(entry, at, "asked") if entry.get("asked") else "",
             arch=self._word(entry, at, "arch"),
             version=self._word(entry, at, "version"),
+            boots=self._boots(entry["boots"], (*at, "boots")) if "boots" in entry else None,
             files=tuple(
                 self._file(file, (*at, "file", number))
                 for number, file in self._tables(entry, at, "file")
             ),
         )
+
+    def _boots(self, entry: Any, at: KeyPath) -> LockedBoot | None:
+        if not isinstance(entry, dict):
+            self._wrong(at, "`boots` is a table")
+            return None
+        self._only(entry, at, *(field.name for field in fields(LockedBoot)))
+        cmdline = entry.get("cmdline")
+        if not isinstance(cmdline, str) or not cmdline.isprintable() or len(cmdline) > 4096:
+            self._wrong((*at, "cmdline"), "`cmdline` is missing or no text on one line")
+        if not isinstance(entry.get("disk_boots"), bool):
+            self._wrong((*at, "disk_boots"), "`disk_boots` is true or false")
+        return LockedBoot(
+            user=self._word(entry, at, "user"),
+            seed=self._choice(entry, at, "seed", SeedKind),
+            root=self._choice(entry, at, "root", RootKind),
+            cmdline=str(cmdline),
+            console=self._word(entry, at, "console"),
+            cpu_level=self._word(entry, at, "cpu_level"),
+            disk_boots=entry.get("disk_boots") is True,
+        )
+
+    def _choice(self, entry: dict[str, Any], at: KeyPath, key: str, kind: type[E]) -> E:
+        value = entry.get(key)
+        for member in kind:
+            if value == member.value:
+                return member
+        self._wrong((*at, key), f"`{key}` is one of {', '.join(kind)}")
+        return next(iter(kind))
 
     def _file(self, entry: dict[str, Any], at: KeyPath) -> LockedFile:
         self._only(entry, at, "part", "url", "member", "size", "digest")

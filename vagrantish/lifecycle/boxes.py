@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from vagrantish.errors import BoxNotFound
 from vagrantish.lifecycle import pins
 from vagrantish.lifecycle.pins import LockMismatch
-from vagrantish.model import BoxParts, BoxRef, Part, Remote
+from vagrantish.model import BoxParts, BoxRef, Part, Release, Remote
 
 if TYPE_CHECKING:
     from vagrantish.events import Op
     from vagrantish.lifecycle.services import Services
-    from vagrantish.model import Box, LockedBox, LockedFile, Release
+    from vagrantish.model import Box, LockedBox, LockedFile
 
 _ARCHES = {"amd64": "x86_64", "arm64": "aarch64"}  # how macOS and the BSDs name them
 
@@ -105,7 +105,17 @@ def _rebuilt(services: Services, locked: LockedBox, lock_name: str, *, op: Op) -
 
 
 def find_locked(services: Services, locked: LockedBox, *, op: Op) -> Release:
-    """The locked release with the locked digests; how it boots is known by a catalog."""
+    """The locked release with the locked digests; how it boots the lock or a catalog knows."""
+    if locked.boots is not None:
+        bare = Release(
+            name=locked.name,
+            version=locked.version,
+            arch=locked.arch,
+            parts={},
+            extensions={},
+            **vars(locked.boots),
+        )
+        return with_locked_files(bare, locked.files)
     from vagrantish.lifecycle.catalogs import open_catalog
 
     catalog = open_catalog(services.home, services.env, op=op)

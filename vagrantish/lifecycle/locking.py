@@ -11,6 +11,7 @@ from vagrantish.lifecycle.pins import LockMismatch
 from vagrantish.model import (
     BoxRef,
     Lock,
+    LockedBoot,
     LockedBox,
     LockedFile,
     LockedScript,
@@ -20,6 +21,7 @@ from vagrantish.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+    from vagrantish.box.catalog import Catalog
     from vagrantish.events import Op
     from vagrantish.lifecycle.services import Services
     from vagrantish.model import Box, MachineConfig, Project, Release, Remote
@@ -140,17 +142,22 @@ def _refs(machines: Iterable[MachineConfig]) -> tuple[BoxRef, ...]:
 
 def _entries(services: Services, ref: BoxRef, box: Box, *, op: Op) -> Iterator[LockedBox]:
     """The box as it is here, and as the catalogs have it for other architectures."""
+    from vagrantish.lifecycle.catalogs import open_catalog
+
+    catalog = open_catalog(services.home, services.env, op=op) if box.sources else None
+    is_known = catalog is not None and catalog.published(box.name) is not None
     here = LockedBox(
         name=box.name,
         asked=ref.version or "",
         arch=box.arch,
         version=box.version,
         files=tuple(_files(box)),
+        boots=_boots(box) if box.sources and not is_known else None,
     )
     yield here
-    if here.local:
+    if catalog is None or not is_known:
         return
-    for release in _elsewhere(services, ref, box, op=op):
+    for release in _elsewhere(catalog, ref, box):
         files = tuple(_released(release))
         if all(file.digest.hex for file in files):
             yield replace(here, arch=release.arch, version=release.version, files=files)
@@ -172,11 +179,21 @@ def _files(box: Box) -> Iterator[LockedFile]:
         )
 
 
-def _elsewhere(services: Services, ref: BoxRef, box: Box, *, op: Op) -> Iterator[Release]:
-    from vagrantish.box.definition import ARCHES
-    from vagrantish.lifecycle.catalogs import open_catalog
+def _boots(box: Box) -> LockedBoot:
+    return LockedBoot(
+        user=box.user,
+        seed=box.seed,
+        root=box.root,
+        cmdline=box.cmdline,
+        console=box.console,
+        cpu_level=box.cpu_level,
+        disk_boots=box.disk_boots,
+    )
 
-    catalog = open_catalog(services.home, services.env, op=op)
+
+def _elsewhere(catalog: Catalog, ref: BoxRef, box: Box) -> Iterator[Release]:
+    from vagrantish.box.definition import ARCHES
+
     for arch in ARCHES:
         if arch == box.arch:
             continue
