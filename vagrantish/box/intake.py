@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from vagrantish.box import members
 from vagrantish.box.ingest import Staged, StagedExtension, take
@@ -54,6 +56,7 @@ class Intake:
                 op=op,
                 sink=self._unpacking,
                 name=self._name,
+                label=self.label(""),
             )
             if self._unpacking is not None:
                 self._unpacking.end()
@@ -76,8 +79,10 @@ class Intake:
         return self._download
 
     def label(self, member: str) -> str:
-        where = self.fetched.url
-        return f"{member} in {where}" if member else where
+        """What it is called in progress: whole addresses are longer than a line."""
+        parts = urlsplit(self._remote.urls[0])
+        file = f"{posixpath.basename(parts.path)} from {parts.netloc}"
+        return f"{member} in {file}" if member else file
 
     def staged(self, kind: ArtifactKind, member: str, *, label: str, op: Op) -> Staged:
         """One file of it in the staging folder. Raises BoxError, HostError."""
