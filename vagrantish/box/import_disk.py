@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vagrantish.box import boxfile, checks, ondisk, reference
@@ -11,7 +11,7 @@ from vagrantish.box.import_guest import guest_of
 from vagrantish.errors import BoxError
 from vagrantish.files import host_errors
 from vagrantish.formats import qcow2
-from vagrantish.model import ArtifactKind, Box, BoxRef, RootKind, SeedKind
+from vagrantish.model import ArtifactKind, Box, RootKind, SeedKind
 from vagrantish.units import format_size
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def box_of(disk: Disk, given: Given, job: Job) -> tuple[Box, tuple[Staged, ...]]
     path, label, wishes = disk.staged.path, disk.label, job.wishes
     with host_errors(f"read {path}"):
         checks.check_artifact(ArtifactKind.DISK, path, label=label, cmdline="", op=job.op)
-    hint = ondisk.root_of(wishes.cmdline or disk.cmdline)
+    hint = ondisk.root_of(wishes.cmdline or "")
     with ondisk.looked_at(path, root=hint, label=label) as opened:
         guest = guest_of(opened.root.volume) if opened.root.volume else None
         choice = None if disk.boot_files else opened.choices()[0]
@@ -107,31 +107,39 @@ def _arch(choice: BootChoice | None, disk: Disk, wishes: Wishes) -> str:
 
 
 def _checked(disk: Disk, cmdline: str, arch: str, job: Job) -> tuple[Staged, ...]:
-    for item in disk.boot_files:
-        with host_errors(f"read {item.path}"):
-            checks.check_artifact(
-                item.kind, item.path, label=f"the {item.kind} beside {disk.label}",
-                cmdline=cmdline, arch=arch, op=job.op,
-            )  # fmt: skip
-    return disk.boot_files
+    return tuple(
+        checks.checked(
+            item,
+            label=f"the {item.kind} beside {disk.label}",
+            cmdline=cmdline,
+            arch=arch,
+            op=job.op,
+        )
+        for item in disk.boot_files
+    )
 
 
 def _settings(disk: Disk, guest: Guest, arch: str, job: Job) -> Release | None:
     """Where a catalog has a box of that name: how its releases are booted."""
-    for version in (disk.version, guest.os_version):
-        if version and (found := job.settings(BoxRef(name=disk.name, version=version), arch)):
-            return found
-    return None
+    return _known(disk.name, (disk.version, guest.os_version), arch, job)
 
 
 def _kin(guest: Guest, arch: str, job: Job) -> Release | None:
     """What a catalog says of the distribution it is of: what that wants of the hardware holds here."""
-    try:
-        reference.check_version(guest.os_version)
-        ref = reference.parse(_BOXES.get(guest.os_id, guest.os_id))
-    except ValueError:
-        return None
-    return job.settings(replace(ref, version=guest.os_version), arch)
+    return _known(_BOXES.get(guest.os_id, guest.os_id), (guest.os_version,), arch, job)
+
+
+def _known(name: str, versions: tuple[str, ...], arch: str, job: Job) -> Release | None:
+    """The settings of the first version that is known, or else of its first part."""
+    for version in versions:
+        for wanted in dict.fromkeys((version, version.partition(".")[0])):
+            try:
+                ref = reference.parse(f"{name}@{wanted}")
+            except ValueError:
+                continue
+            if found := job.settings(ref, arch):
+                return found
+    return None
 
 
 def _seed(disk: Disk, guest: Guest, wishes: Wishes, settings: Release | None) -> SeedKind:

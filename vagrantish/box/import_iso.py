@@ -63,13 +63,14 @@ def box_of(given: Given, job: Job) -> tuple[Box, tuple[Staged | StagedExtension,
         cmdline = bootcmdline.merged(_append(volume), job.wishes.cmdline or _SAFE)
         staged = _take(volume, pair, given, job)
         brought = import_tcz.on_iso(volume, given, job)
-    for item in staged:
-        with host_errors(f"read {item.path}"):
-            checks.check_artifact(
-                item.kind, item.path, label=f"the {item.kind} of {given.label}", cmdline=cmdline,
-                arch=_ARCH, op=job.op,
-            )  # fmt: skip
-    brought = brought or import_tcz.published(version, _ARCH, job)
+    staged = tuple(
+        checks.checked(
+            item, label=f"the {item.kind} of {given.label}", cmdline=cmdline, arch=_ARCH, op=job.op
+        )
+        for item in staged
+    )
+    if not brought.staged:
+        brought = import_tcz.published(version, job, narrow=pair == _PAIRS[1])
     names = ", ".join(item.name for item in brought.staged)
     job.op.note(
         f"{given.label} is a Tiny Core ISO: {' and '.join(pair)}, seed tinycore, user tc, "
@@ -77,8 +78,8 @@ def box_of(given: Given, job: Job) -> tuple[Box, tuple[Staged | StagedExtension,
     )
     if not brought.staged:
         job.op.warn(
-            "vx logs in to Tiny Core by openssh or dropbear, and unless its initrd has one there "
-            "is none: --version 16.2, say, takes the published ones of that series"
+            f"neither openssh nor dropbear is on {given.label}, and none is known for a Tiny Core "
+            f"{version}: unless its initrd has one, vx cannot log in"
         )
     box = Box(
         name=name,

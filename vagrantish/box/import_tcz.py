@@ -83,13 +83,14 @@ def in_order(first: str, needed_by: Callable[[str], Sequence[str]]) -> tuple[str
     return tuple(done)
 
 
-def published(version: str, arch: str, job: Job) -> Brought:
+def published(version: str, job: Job, *, narrow: bool) -> Brought:
     """Those a definition of tinycore has for the series of ``version``.
 
-    Raises FetchError, DigestMismatch, BoxError, HostError.
+    ``narrow``: of the 32-bit edition. Raises FetchError, DigestMismatch, BoxError, HostError.
     """
     series = version.partition(".")[0]
-    release = job.release(BoxRef(name="tinycore", version=series), arch)
+    asked = f"{series}-x86" if narrow else series
+    release = job.release(BoxRef(name="tinycore", version=asked), "x86_64")
     if release is None or not release.extensions:
         return Brought()
     staged, sources = [], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from vagrantish.fetch import Download
     from vagrantish.model import Digest
 
-_DISK_NAMES = (".qcow2", ".img", ".raw", ".iso", ".gz", ".xz", ".zst", ".bz2")
-_SCHEMES = ("http", "https")
+_DISK = re.compile(r".*\.(qcow2|img|raw|iso)(\.(gz|xz|zst|bz2))?", re.IGNORECASE)
 
 
 def is_url(what: str) -> bool:
@@ -33,8 +33,8 @@ def is_url(what: str) -> bool:
 
 
 def names_a_disk(url: str) -> bool:
-    """Whether it is sure to be no catalog, which alone says what the box is called."""
-    return urls.file_name(url).lower().endswith(_DISK_NAMES)
+    """Whether it is sure to say nothing of what the box is called, as catalogs and box.toml do."""
+    return _DISK.fullmatch(urls.file_name(url)) is not None
 
 
 def names_a_catalog(url: str) -> bool:
