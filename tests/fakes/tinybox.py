@@ -21,6 +21,7 @@ def kernel() -> bytes:
     head[0x202:0x206] = b"HdrS"
     struct.pack_into("<H", head, 0x206, 0x020F)
     head[0x211] = 1
+    struct.pack_into("<I", head, 0x22C, 0x7FFFFFFF)
     struct.pack_into("<IB", head, 0x230, 1 << 21, 1)
     struct.pack_into("<I", head, 0x238, 2047)
     struct.pack_into("<QI", head, 0x258, 1 << 24, 1 << 24)

@@ -201,7 +201,7 @@ def test_a_command_line_grown_too_long_is_noticed_though_the_kernel_is_known(
 ) -> None:
     adopt(store, files)
 
-    with pytest.raises(BoxError, match="that kernel takes 2046"):
+    with pytest.raises(BoxError, match="that kernel takes 2047"):
         adopt(store, files, cmdline="x" * 3000)
 
 

@@ -9,7 +9,7 @@ from vagrantish.box import boxfile, checks, definition, ondisk
 from vagrantish.box.ingest import take
 from vagrantish.box.source import open_source
 from vagrantish.errors import BoxError
-from vagrantish.files import host_errors, make_dir
+from vagrantish.files import make_dir
 from vagrantish.model import ArtifactKind, Box, SeedKind
 
 if TYPE_CHECKING:
@@ -110,12 +110,11 @@ def _stage(
             expected=meant.digests.get(kind),
             step=step,
         )
-        with host_errors(f"read {item.path}"):
-            checks.check_artifact(
-                kind, item.path, label=f"{file} of {label}", cmdline=meant.cmdline,
-                arch=meant.arch, op=step.op,
-            )  # fmt: skip
-        staged.append(item)
+        staged.append(
+            checks.checked(
+                item, label=f"{file} of {label}", cmdline=meant.cmdline, arch=meant.arch, op=step.op
+            )
+        )
     return tuple(staged)
 
 

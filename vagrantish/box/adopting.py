@@ -9,13 +9,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vagrantish.box import boxfile, checks, reference
+from vagrantish.box import bootcmdline, boxfile, checks, fit, reference
 from vagrantish.box.ingest import take
 from vagrantish.errors import BoxError
 from vagrantish.files import host_errors, make_dir, staging, write_atomic
 from vagrantish.model import Artifact, ArtifactKind, Box, Digest, RootKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vagrantish.box.bootdisk import BootChoice
     from vagrantish.box.ingest import Staged
     from vagrantish.box.store import BoxStore
@@ -54,6 +56,7 @@ def adopt(store: BoxStore, home: VxHome, parts: BoxParts, *, op: Op) -> Box:
     else:
         seen, inside = _from_disk(store, home, parts, artifacts[ArtifactKind.DISK], op)
         artifacts = {**inside, **artifacts}
+    _check_fit(parts, artifacts, seen.cmdline if seen else "", op)
     version = hashlib.sha256(
         " ".join(f"{kind}={artifacts[kind].digest}" for kind in sorted(artifacts)).encode()
     ).hexdigest()[:12]
@@ -111,9 +114,7 @@ def _stage(kind: ArtifactKind, parts: BoxParts, folder: Path, home: VxHome, op: 
         )
     with op.step("box:adopt", f"Taking in {label}") as step:
         staged = _take(kind, path, folder, label, parts.digests.get(kind), step)
-        with host_errors(f"read {staged.path}"):
-            checks.check_artifact(kind, staged.path, label=label, cmdline="", op=op)
-    return staged
+        return checks.checked(staged, label=label, cmdline="", op=op)
 
 
 def _take(
@@ -154,6 +155,22 @@ def _check_cmdline(parts: BoxParts, kernel: Artifact, op: Op) -> None:
             cmdline=parts.cmdline,
             op=op,
         )
+
+
+def _check_fit(
+    parts: BoxParts, artifacts: Mapping[ArtifactKind, Artifact], disk_cmdline: str, op: Op
+) -> None:
+    """How much memory there will be is not known here."""
+    initrd = artifacts.get(ArtifactKind.INITRD)
+    fit.check(
+        fit.Parts(
+            kernel=artifacts[ArtifactKind.KERNEL].path,
+            initrd_bytes=initrd.size_bytes if initrd else 0,
+            cmdline=bootcmdline.merged(disk_cmdline, parts.cmdline),
+        ),
+        label="the box of own files",
+        op=op,
+    )
 
 
 def _key(kind: ArtifactKind, parts: BoxParts) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import BoxError
+from vagrantish.files import host_errors
 from vagrantish.formats import arm64image, bzimage, initrd, qcow2, sniff
 from vagrantish.model import ArtifactKind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vagrantish.box.ingest import Staged
     from vagrantish.events import Op
 
 _SIZE_MAX = {
@@ -25,12 +28,22 @@ def size_limit(kind: ArtifactKind) -> int:
     return _SIZE_MAX[kind]
 
 
+def checked(item: Staged, *, label: str, cmdline: str, arch: str = "x86_64", op: Op) -> Staged:
+    """The same file, with what the look into it told. Raises BoxError, HostError."""
+    with host_errors(f"read {item.path}"):
+        unpacked = check_artifact(
+            item.kind, item.path, label=label, cmdline=cmdline, arch=arch, op=op
+        )
+    return replace(item, unpacked_bytes=unpacked)
+
+
 def check_artifact(
     kind: ArtifactKind, path: Path, *, label: str, cmdline: str, arch: str = "x86_64", op: Op
-) -> None:
+) -> int:
     """Read as much of the file as it takes to know. ``label`` names it for people.
 
-    Raises BoxError, and OSError when it cannot be read.
+    The answer is how much an initrd unpacks to; 0 for the others. Raises BoxError, and OSError
+    when it cannot be read.
     """
     size = path.stat().st_size
     if size > size_limit(kind):
@@ -38,15 +51,22 @@ def check_artifact(
     if kind is ArtifactKind.KERNEL:
         _check_kernel(path, size, label, cmdline, arch)
     elif kind is ArtifactKind.INITRD:
-        _check_initrd(path, label, op)
+        return _check_initrd(path, label, op)
     else:
         _check_disk(path, size, label)
+    return 0
 
 
 def disk_format(path: Path) -> str:
     """``"qcow2"`` or ``"raw"``. Raises OSError."""
     with path.open("rb") as file:
         return "qcow2" if file.read(4) == qcow2.MAGIC else "raw"
+
+
+def kernel_at(path: Path) -> bzimage.Kernel:
+    """What its header says. Raises bzimage.KernelError, OSError."""
+    with path.open("rb") as file:
+        return bzimage.parse(file.read(bzimage.HEAD_BYTES), path.stat().st_size)
 
 
 def _check_kernel(path: Path, size: int, label: str, cmdline: str, arch: str) -> None:
@@ -56,7 +76,7 @@ def _check_kernel(path: Path, size: int, label: str, cmdline: str, arch: str) ->
         most = (
             arm64image.cmdline_max(head, size)
             if arch == "aarch64"
-            else bzimage.parse(head, size).cmdline_max
+            else bzimage.parse(head, size).cmdline_size
         )
     except (bzimage.KernelError, arm64image.KernelError) as error:
         raise BoxError(
@@ -71,10 +91,10 @@ def _check_kernel(path: Path, size: int, label: str, cmdline: str, arch: str) ->
         )
 
 
-def _check_initrd(path: Path, label: str, op: Op) -> None:
+def _check_initrd(path: Path, label: str, op: Op) -> int:
     with path.open("rb") as file:
         try:
-            initrd.check(file, alive=op.cancel.check)
+            return initrd.check(file, alive=op.cancel.check)
         except initrd.InitrdError as error:
             raise BoxError(
                 f"{label} is no initrd the kernel could unpack: {error}",

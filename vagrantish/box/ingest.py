@@ -33,6 +33,7 @@ class Staged:
     path: Path
     digest: Digest  # its sha256
     size_bytes: int
+    unpacked_bytes: int = 0  # what an initrd unpacks to, once that is checked
 
 
 @dataclass(frozen=True, kw_only=True)

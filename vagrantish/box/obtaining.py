@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vagrantish.box import boxfile, checks, ondisk
 from vagrantish.box.intake import Intake
 from vagrantish.errors import BoxError
-from vagrantish.files import host_errors, staging
+from vagrantish.files import staging
 from vagrantish.model import ArtifactKind, Box, BoxRef, Extension, Source
 from vagrantish.workers import gather
 
@@ -101,10 +101,7 @@ def _assemble(
         intake = taken[part.remote.urls[0]]
         label = f"the {kind} {intake.label(part.member)}"
         item = intake.staged(kind, part.member, label=label, op=op)
-        with host_errors(f"read {item.path}"):
-            checks.check_artifact(
-                kind, item.path, label=label, cmdline=release.cmdline, arch=release.arch, op=op
-            )
+        item = checks.checked(item, label=label, cmdline=release.cmdline, arch=release.arch, op=op)
         staged.append(item)
         sources.append(_source(kind, part, intake))
     seen = None

@@ -80,14 +80,13 @@ def take_boot_files(
         kinds = [ArtifactKind.KERNEL] + ([ArtifactKind.INITRD] if choice.initrd else [])
         staged = tuple(take_one(found, choice, kind, folder / kind, op=op) for kind in kinds)
         step.outcome = f"{choice.os_name or 'Linux'}, kernel {choice.release} ({choice.why})"
-    for item in staged:
-        name = choice.kernel if item.kind is ArtifactKind.KERNEL else choice.initrd
-        with host_errors(f"read {item.path}"):
-            checks.check_artifact(
-                item.kind, item.path, label=f"{name} of {label}", cmdline=choice.cmdline,
-                arch=arch, op=op,
-            )  # fmt: skip
-    return choice, staged
+    names = {ArtifactKind.KERNEL: choice.kernel, ArtifactKind.INITRD: choice.initrd}
+    return choice, tuple(
+        checks.checked(
+            item, label=f"{names[item.kind]} of {label}", cmdline=choice.cmdline, arch=arch, op=op
+        )
+        for item in staged
+    )
 
 
 def take_one(

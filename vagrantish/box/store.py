@@ -170,9 +170,15 @@ class BoxStore:
     def publish(
         self, box: Box, staged: Iterable[Staged | StagedExtension], *, force: bool, op: Op
     ) -> Box:
-        """Move a staged box into the store, whole. Raises BoxError when a different one is there."""
+        """Move a staged box into the store, whole.
+
+        Raises BoxError when it can boot nowhere or a different one is there, HostError.
+        """
+        from vagrantish.box import fit
         from vagrantish.files import make_dir, write_atomic
 
+        staged = tuple(staged)
+        fit.check_box(box, staged, op)
         with self.locked(op):
             record = self._record(box.name, box.version, box.arch)
             try:

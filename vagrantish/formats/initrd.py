@@ -6,7 +6,6 @@ archive must start at a multiple of 4, compressed members may start anywhere.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from vagrantish.formats import cpio, sniff, unpack
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 
 UNPACKED_MAX = 8 << 30  # more than any guest's memory: such an initrd is a bomb
 _CHUNK = 1 << 20
-_ZSTD, _ZSTD_SKIPPABLE = 0xFD2FB528, range(0x184D2A50, 0x184D2A60)
-_LZ4_LEGACY = 0x184C2102
+_LZ4_LEGACY = b"\x02\x21\x4c\x18"
 
 
 class InitrdError(ValueError):
@@ -31,13 +29,14 @@ def check(
     *,
     unpacked_max: int = UNPACKED_MAX,
     alive: Callable[[], None] = lambda: None,
-) -> None:
+) -> int:
     """Read the initrd ``file`` to its end; it must be seekable and stand at its start.
 
+    The answer is how many bytes it unpacks to; lz4 data counts as it is, a part of what is in it.
     No compressed member may unpack to more than ``unpacked_max`` bytes. ``alive`` is called often
     and may raise to stop. Memory is bounded. Raises InitrdError.
     """
-    segments = 0
+    segments = total = 0
     first = file.read(sniff.HEAD_BYTES)
     file.seek(0)
     while _skip_zeros(file):
@@ -45,7 +44,8 @@ def check(
         head = file.read(sniff.HEAD_BYTES)
         file.seek(start)
         try:
-            if not _segment(file, head, start, unpacked_max, alive):
+            size = _segment(file, head, start, unpacked_max, alive)
+            if not size:
                 raise InitrdError(
                     _at(start, "there is something no kernel would unpack")
                     if segments
@@ -54,31 +54,32 @@ def check(
         except (cpio.CpioError, unpack.UnpackError) as error:
             raise InitrdError(_at(start, str(error))) from error
         segments += 1
+        total += size
     if not segments:
         raise InitrdError("it is empty")
+    return total
 
 
 def _segment(
     file: BinaryIO, head: bytes, start: int, unpacked_max: int, alive: Callable[[], None]
-) -> bool:
-    """Read past the part that starts here; False when it is of no kind the kernel knows."""
-    word = int.from_bytes(head[:4], "little")
+) -> int:
+    """Read past the part that starts here. Bytes in it; 0 when it is of no kind the kernel knows."""
     if head[:6] in cpio.MAGICS:
         if start % 4:
             raise InitrdError(_at(start, "an archive does not start at a multiple of 4"))
         for _ in cpio.walk(file):
             alive()
     elif unpack.is_compressed(head):
-        _compressed(_Counted(unpack.Unpacked(file), unpacked_max, alive))
-    elif word == _ZSTD or word in _ZSTD_SKIPPABLE:
-        _zstd_frame(file, alive)
-    elif word == _LZ4_LEGACY:
+        stream = _Counted(unpack.Unpacked(file), unpacked_max, alive)
+        _compressed(stream)
+        return stream.total
+    elif head.startswith(_LZ4_LEGACY):
         _lz4_legacy(file, alive)
     elif head.startswith(b"\x04\x22\x4d\x18"):
         raise InitrdError("it is an lz4 frame, and the kernel wants the legacy format (`lz4 -l`)")
     else:
-        return False
-    return True
+        return 0
+    return file.tell() - start
 
 
 def _compressed(stream: _Counted) -> None:
@@ -103,7 +104,7 @@ class _Counted:
         self._total_max = total_max
         self._alive = alive
         self._back = b""
-        self._total = 0
+        self.total = 0
 
     def read(self, size: int, /) -> bytes:
         if self._back:
@@ -111,8 +112,8 @@ class _Counted:
             return data
         self._alive()
         data = self._source.read(size)
-        self._total += len(data)
-        if self._total > self._total_max:
+        self.total += len(data)
+        if self.total > self._total_max:
             raise InitrdError(f"it unpacks to more than {format_size(self._total_max)}")
         return data
 
@@ -139,28 +140,6 @@ def _skip_zeros(file: BinaryIO) -> bool:
             file.seek(-len(rest), 1)
             return True
     return False
-
-
-def _zstd_frame(file: BinaryIO, alive: Callable[[], None]) -> None:
-    """Step over one frame (RFC 8878, section 3.1) block by block, unpacking nothing."""
-    (magic,) = struct.unpack("<I", _take(file, 4))
-    if magic != _ZSTD:
-        (size,) = struct.unpack("<I", _take(file, 4))
-        _step(file, size)
-        return
-    descriptor = _take(file, 1)[0]
-    single_segment = descriptor >> 5 & 1
-    content_size = (1 if single_segment else 0, 2, 4, 8)[descriptor >> 6]
-    _step(file, (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3] + content_size)
-    last = 0
-    while not last:
-        alive()
-        block = int.from_bytes(_take(file, 3), "little")
-        last, kind, size = block & 1, block >> 1 & 3, block >> 3
-        if kind == 3:
-            raise InitrdError("its zstd data is damaged")
-        _step(file, 1 if kind == 1 else size)
-    _step(file, 4 if descriptor & 4 else 0)
 
 
 def _lz4_legacy(file: BinaryIO, alive: Callable[[], None]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.tinybox import kernel
 from vagrantish.formats import bzimage
+from vagrantish.units import MIB
 
 
 def changed(offset: int, form: str, value: int) -> bytes:
@@ -24,7 +25,55 @@ def test_a_kernel_says_what_it_takes() -> None:
     found = parse(kernel())
 
     assert found.protocol == 0x020F
-    assert found.cmdline_max == 2046
+    assert found.cmdline_size == 2047
+    assert found.system_size == 512
+    assert found.initrd_addr_max == 0x7FFFFFFF
+    assert not found.initrd_above_2g
+    assert found.release == ""
+
+
+@pytest.mark.parametrize(
+    ("relocatable", "alignment", "preferred", "start", "end"),
+    [
+        (1, 16 * MIB, 16 * MIB, 16 * MIB, 32 * MIB),
+        (1, 2 * MIB, 16 * MIB, 2 * MIB, 32 * MIB),  # it moves itself up
+        (1, 32 * MIB, 16 * MIB, 32 * MIB, 48 * MIB),
+        (0, 2 * MIB, 1 * MIB, 1 * MIB, 17 * MIB),
+        (1, 0, 16 * MIB, 1 * MIB, 32 * MIB),
+    ],
+)
+def test_its_place_in_memory_is_where_loaders_and_itself_put_it(
+    relocatable: int, alignment: int, preferred: int, start: int, end: int
+) -> None:
+    head = bytearray(kernel())
+    struct.pack_into("<IB", head, 0x230, alignment, relocatable)
+    struct.pack_into("<QI", head, 0x258, preferred, 16 * MIB - 4095)  # whole pages count
+
+    found = parse(bytes(head))
+
+    assert (found.start, found.end) == (start, end)
+
+
+def test_a_64_bit_kernel_says_that_its_initrd_may_lie_high() -> None:
+    assert parse(changed(0x236, "<H", 0x7F)).initrd_above_2g
+
+
+@pytest.mark.parametrize(
+    ("pointer", "release"),
+    [
+        (0x300, "6.1.0-50-cloud-amd64 (debian) #1 SMP"),
+        (0, ""),
+        (0xFFFF, ""),  # beyond the file
+        (0x100, ""),  # not text
+    ],
+)
+def test_its_release_is_told_where_it_can_be_read(pointer: int, release: str) -> None:
+    text = b"6.1.0-50-cloud-amd64 (debian) #1 SMP\0"
+    head = bytearray(changed(0x20E, "<H", pointer))
+    head[0x300:0x303] = b"\xff\n\0"
+    head[0x500 : 0x500 + len(text)] = text
+
+    assert parse(bytes(head)).release == release
 
 
 def test_one_byte_less_than_promised_is_cut_short() -> None:

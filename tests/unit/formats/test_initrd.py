@@ -48,6 +48,20 @@ def test_what_the_kernel_unpacks_passes(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("plain", len(PLAIN)),
+        ("xz", len(PLAIN)),
+        ("padded", len(PLAIN)),
+        ("microcode first", len(PLAIN) + len(RANDOM)),
+        ("two archives in one gzip", len(PLAIN) + 100 + len(RANDOM)),
+    ],
+)
+def test_what_it_unpacks_to_is_counted(name: str, size: int) -> None:
+    assert initrd.check(io.BytesIO(WHOLE[name])) == size
+
+
+@pytest.mark.parametrize(
     "program", [("zstd", "-qc"), ("zstd", "-qc", "--no-check"), ("lz4", "-lc")]
 )
 def test_what_other_programs_packed_passes_with_something_behind(program: tuple[str, ...]) -> None:
