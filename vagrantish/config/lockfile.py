@@ -92,7 +92,8 @@ class _Reader:
         if table.get("schema") != SCHEMA:
             found = table.get("schema")
             newer = isinstance(found, int) and found > SCHEMA
-            self._wrong((), "it was written by a newer vx" if newer else "it is no lock of vx")
+            told = "it was written by a newer vx" if newer else "it is no lock of vx"
+            self._wrong(("schema",), told)
             return Lock()
         self._only(table, (), "schema", "box", "script")
         return Lock(

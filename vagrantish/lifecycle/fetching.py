@@ -31,7 +31,7 @@ def fetch_all(services: Services, project: Project, *, op: Op) -> Got:
             found[key] = resolve_box(services, machine.box, op=op)
     locking.remember(services, found.values())
     if not services.pins.insisted:
-        named = [box for key, box in found.items() if isinstance(key, BoxRef)]
+        named = {key: box for key, box in found.items() if isinstance(key, BoxRef)}
         locking.add_missing(services, project.machines, named, op=op)
     wanted = locking.scripts_of(project.machines)
     for script in wanted:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +22,7 @@ from vagrantish.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from vagrantish.box.catalog import Catalog
     from vagrantish.events import Op
@@ -38,31 +41,42 @@ class Change:
 
 
 def add_missing(
-    services: Services, machines: Sequence[MachineConfig], boxes: Iterable[Box], *, op: Op
+    services: Services, machines: Sequence[MachineConfig], boxes: Mapping[BoxRef, Box], *, op: Op
 ) -> None:
     """Note in the lock what is booted and not in it yet. A folder that cannot be written is told."""
     pins = services.pins
     if pins.path is None:
         return
-    lock = pins.lock
-    known = {box.name: box for box in boxes}
     entries = [
         entry
-        for ref in _refs(machines)
-        if lock.box(ref.name, ref.version, host_arch()) is None and ref.name in known
-        for entry in _entries(services, ref, known[ref.name], op=op)
-        if lock.box(ref.name, ref.version, entry.arch) is None
+        for ref, box in boxes.items()
+        if pins.lock.box(ref.name, ref.version, host_arch()) is None
+        for entry in _entries(services, ref, box, op=op)
     ]
-    scripts = [script for script in scripts_of(machines) if script not in lock.scripts]
+    scripts = [script for script in scripts_of(machines) if script not in pins.lock.scripts]
     if not entries and not scripts:
         return
     urls = {script.url for script in scripts}
-    kept = tuple(script for script in lock.scripts if script.url not in urls)
-    _write(
-        services,
-        Lock(boxes=(*lock.boxes, *entries), scripts=(*kept, *scripts)),
-        on_failure=lambda text: op.warn(f"the lock is not kept: {text}"),
-    )
+    with _held(services, op=op) as lock:
+        new = [box for box in entries if lock.box(box.name, box.asked, box.arch) is None]
+        kept = [script for script in lock.scripts if script.url not in urls]
+        _write(
+            services,
+            Lock(boxes=(*lock.boxes, *new), scripts=(*kept, *scripts)),
+            on_failure=lambda text: op.warn(f"the lock is not kept: {text}"),
+        )
+
+
+@contextmanager
+def _held(services: Services, *, op: Op) -> Iterator[Lock]:
+    """The lock as it is now, and no other vx changes it meanwhile."""
+    from vagrantish.locks import hold
+
+    pins = services.pins
+    assert pins.path is not None
+    name = hashlib.sha256(os.fsencode(pins.path)).hexdigest()[:16]
+    with hold(services.home.locks / f"project-{name}.lock", what=str(pins.path), op=op):
+        yield pins.read_again()
 
 
 def remember(services: Services, boxes: Iterable[Box]) -> None:
@@ -85,7 +99,13 @@ def relock(
     means all of them, None none. Raises BoxError, FetchError, HostError; the lock is then as it
     was.
     """
-    old = services.pins.lock
+    with _held(services, op=op) as old:
+        return _relock(services, project, old, update, op)
+
+
+def _relock(
+    services: Services, project: Project, old: Lock, update: Collection[str] | None, op: Op
+) -> tuple[Change, ...]:
     refs = _refs(project.machines)
     unknown = set(update or ()) - {ref.name for ref in refs}
     if unknown:

@@ -32,6 +32,11 @@ class Pins:
             self._lock = self._read()
         return self._lock
 
+    def read_again(self) -> Lock:
+        """What another vx may have made of it since. Raises ConfigError, HostError."""
+        self._lock = None
+        return self.lock
+
     def of(self, ref: BoxRef, arch: str) -> LockedBox | None:
         """Raises LockMismatch when it is insisted on a lock that has nothing of the box."""
         # Most commands of most projects need not know how a lock is read.

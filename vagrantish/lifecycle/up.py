@@ -72,7 +72,8 @@ def up(
     locking.check_scripts(services, machines)
     locking.remember(services, boxes.values())
     if not services.pins.insisted:
-        locking.add_missing(services, down, boxes.values(), op=op)
+        named = {m.box: boxes[m.name] for m in down if isinstance(m.box, BoxRef)}
+        locking.add_missing(services, down, named, op=op)
 
     def one(machine: MachineConfig, op: Op) -> UpResult:
         with services.machines.lock(project.root, machine.name, op=op):
