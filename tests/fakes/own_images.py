@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from vagrantish.box.importing import Request, add
 from vagrantish.formats import cpio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from vagrantish.box.catalog import Catalog
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from vagrantish.model import Box, BoxRef, Release
     from vagrantish.paths import VxHome
 
+_PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes, "gz": lambda data: gzip.compress(data, 1), "xz": lambda data: lzma.compress(data, preset=0),
+}  # fmt: skip
 RELEASE = "6.8.0-31-generic"
 _KERNEL = bytearray(tinybox.kernel())
 _KERNEL[0x236] |= 1  # for 64 bits
@@ -29,9 +33,9 @@ _KERNEL[0x22C:0x230] = b"\xff\xff\xff\x7f"  # as far up as an initrd may lie
 KERNEL = bytes(_KERNEL)
 INITRD = gzip.compress(cpio.archive([cpio.file("init", b"#!/bin/sh\n")]), mtime=0)
 GRUB = (
-    "menuentry 'Ubuntu' {{\n  linux /boot/vmlinuz-{0} root=LABEL=root ro quiet\n"
-    "  initrd /boot/initrd.img-{0}\n}}\n"
-).format(RELEASE)
+    f"menuentry 'Ubuntu' {{\n  linux /boot/vmlinuz-{RELEASE} root=LABEL=root ro quiet\n"
+    f"  initrd /boot/initrd.img-{RELEASE}\n}}\n"
+)
 CLOUD_CFG = (
     "users:\n  - default\n# default_user: no\nsystem_info:\n   distro: ubuntu\n"
     "   default_user:\n     lock_passwd: True\n     name: cloudy\n     groups:\n       name: no\n"
@@ -60,19 +64,23 @@ def disk(target: Path, files: bootdisks.Tree | None = None) -> Path:
     return bootdisks.ext4(target, files or tree(), label="root")
 
 
-def tar_of(target: Path, members: Mapping[str, bytes | Path], *, mode: str = "w") -> Path:
-    """The members in their order; ``mode`` as tarfile takes it."""
-    with tarfile.open(target, mode) as tar:
+def tar_of(target: Path, members: Mapping[str, bytes | Path], *, packing: str = "") -> Path:
+    """The members in their order; ``packing`` is "gz", "xz" or nothing."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
         for name, content in members.items():
             data = content if isinstance(content, bytes) else content.read_bytes()
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
+    target.write_bytes(_PACKERS[packing](packed.getvalue()))
     return target
 
 
 def metadata(**fields: object) -> bytes:
-    return json.dumps({"provider": "libvirt", "format": "qcow2", "virtual_size": 1} | fields).encode()
+    return json.dumps(
+        {"provider": "libvirt", "format": "qcow2", "virtual_size": 1} | fields
+    ).encode()
 
 
 def imported(

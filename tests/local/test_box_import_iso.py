@@ -54,7 +54,9 @@ def home(tmp_path: Path) -> VxHome:
 
 def iso(target: Path, tree: bootdisks.Tree, label: str = "LABEL") -> Path:
     folder = bootdisks.folder_of(tree, target.with_suffix(".tree"))
-    bootdisks.run("xorriso", "-as", "mkisofs", "-quiet", "-V", label, "-J", "-R", "-o", target, folder)
+    bootdisks.run(
+        "xorriso", "-as", "mkisofs", "-quiet", "-V", label, "-J", "-R", "-o", target, folder
+    )
     return target
 
 

@@ -34,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FolderServer]:
     folder = tmp_path_factory.mktemp("served")
     raw = own_images.disk(folder / "disk.raw")
     (folder / "disk.raw.gz").write_bytes(gzip.compress(raw.read_bytes()))
-    tar_of(folder / "disk.tar.gz", {"disk.raw": raw}, mode="w:gz")
+    tar_of(folder / "disk.tar.gz", {"disk.raw": raw}, packing="gz")
     (folder / "page").write_text("<!doctype html><title>Not here</title>", encoding="ascii")
     with folder_server(folder) as running:
         yield running
@@ -131,7 +131,7 @@ def test_a_packed_box_is_taken_from_the_web(
 ) -> None:
     toml = b'name = "own"\nversion = "3"\narch = "x86_64"\nkernel = "vmlinuz"\n'
     tar_of(
-        server.folder / "own.tar.gz", {"vmlinuz": own_images.KERNEL, "box.toml": toml}, mode="w:gz"
+        server.folder / "own.tar.gz", {"vmlinuz": own_images.KERNEL, "box.toml": toml}, packing="gz"
     )
 
     box = imported(home, f"{server.url}/own.tar.gz", quiet_op(), wishes=Wishes())

@@ -47,32 +47,28 @@ class Disk:
 
 def box_of(disk: Disk, given: Given, job: Job) -> tuple[Box, tuple[Staged, ...]]:
     """Raises BoxError, HostError."""
-    path, label, wishes = disk.staged.path, disk.label, job.wishes
-    with host_errors(f"read {path}"):
-        checks.check_artifact(ArtifactKind.DISK, path, label=label, cmdline="", op=job.op)
-    hint = ondisk.root_of(wishes.cmdline or "")
-    with ondisk.looked_at(path, root=hint, label=label) as opened:
-        guest = guest_of(opened.root.volume) if opened.root.volume else None
-        choice = None if disk.boot_files else opened.choices()[0]
-    assert guest is not None, "a root has a volume"
+    wishes = job.wishes
+    with host_errors(f"read {disk.staged.path}"):
+        checks.check_artifact(
+            ArtifactKind.DISK, disk.staged.path, label=disk.label, cmdline="", op=job.op
+        )
+    guest, choice = _looked_at(disk, wishes)
     arch = _arch(choice, disk, wishes)
     settings = _settings(disk, guest, arch, job)
     kin = settings or _kin(guest, arch, job)
     seed = _seed(disk, guest, wishes, settings)
     user = wishes.user or disk.user or (settings.user if settings else guest.user)
     cmdline = _cmdline(disk, wishes, settings, arch)
-    if choice is not None:
-        choice, staged = ondisk.take_boot_files(
-            path, job.folder, root=hint, label=label, arch=arch, op=job.op
-        )
-    else:
+    if choice is None:
         staged = _checked(disk, cmdline, arch, job)
-    kinds = {item.kind for item in staged}
-    if seed in (SeedKind.OVERLAY, SeedKind.TINYCORE) and ArtifactKind.INITRD not in kinds:
-        raise BoxError(f'seed "{seed}" adds to an initrd, and {label} has none')
+    else:
+        choice, staged = ondisk.take_boot_files(
+            disk.staged.path, job.folder, root=_root(wishes), label=disk.label, arch=arch, op=job.op
+        )
+    _check_seed(seed, staged, disk.label)
     job.op.note(_told(disk, guest, choice, seed, user))
     if not guest.user_known and not (wishes.user or disk.user or settings):
-        job.op.warn(f"nothing in {label} tells its user: root is assumed; --user says another")
+        job.op.warn(f"nothing in {disk.label} tells its user: root is assumed; --user says another")
     box = Box(
         name=disk.name,
         version=disk.version,
@@ -93,6 +89,24 @@ def box_of(disk: Disk, given: Given, job: Job) -> tuple[Box, tuple[Staged, ...]]
         sources=given.source(ArtifactKind.DISK, disk.member),
     )  # fmt: skip
     return box, (disk.staged, *staged)
+
+
+def _looked_at(disk: Disk, wishes: Wishes) -> tuple[Guest, BootChoice | None]:
+    """The system in it, and what it boots unless that came beside it."""
+    with ondisk.looked_at(disk.staged.path, root=_root(wishes), label=disk.label) as opened:
+        assert opened.root.volume is not None, "a root has a volume"
+        guest = guest_of(opened.root.volume)
+        return guest, None if disk.boot_files else opened.choices()[0]
+
+
+def _root(wishes: Wishes) -> str:
+    return ondisk.root_of(wishes.cmdline or "")
+
+
+def _check_seed(seed: SeedKind, staged: tuple[Staged, ...], label: str) -> None:
+    kinds = {item.kind for item in staged}
+    if seed in (SeedKind.OVERLAY, SeedKind.TINYCORE) and ArtifactKind.INITRD not in kinds:
+        raise BoxError(f'seed "{seed}" adds to an initrd, and {label} has none')
 
 
 def _arch(choice: BootChoice | None, disk: Disk, wishes: Wishes) -> str:

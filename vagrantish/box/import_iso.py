@@ -56,10 +56,8 @@ def box_of(given: Given, job: Job) -> tuple[Box, tuple[Staged | StagedExtension,
             raise _no_core(volume, given)
         if job.wishes.arch not in (None, _ARCH):
             raise BoxError(f"{given.label} is for {_ARCH}, not for {job.wishes.arch}")
-        told_version = _VERSION.search(given.said)
-        name, version = named(
-            given, job.wishes, "tinycore", told_version[1] if told_version else ""
-        )
+        told = _VERSION.search(given.said)
+        name, version = named(given, job.wishes, "tinycore", told[1] if told else "")
         cmdline = bootcmdline.merged(_append(volume), job.wishes.cmdline or _SAFE)
         staged = _take(volume, pair, given, job)
         brought = import_tcz.on_iso(volume, given, job)
@@ -71,16 +69,7 @@ def box_of(given: Given, job: Job) -> tuple[Box, tuple[Staged | StagedExtension,
     )
     if not brought.staged:
         brought = import_tcz.published(version, job, narrow=pair == _PAIRS[1])
-    names = ", ".join(item.name for item in brought.staged)
-    job.op.note(
-        f"{given.label} is a Tiny Core ISO: {' and '.join(pair)}, seed tinycore, user tc, "
-        + (f"with {names} {brought.whence}" if names else "without an extension for ssh")
-    )
-    if not brought.staged:
-        job.op.warn(
-            f"neither openssh nor dropbear is on {given.label}, and none is known for a Tiny Core "
-            f"{version}: unless its initrd has one, vx cannot log in"
-        )
+    _tell(given, pair, version, brought, job)
     box = Box(
         name=name,
         version=version,
@@ -101,6 +90,21 @@ def box_of(given: Given, job: Job) -> tuple[Box, tuple[Staged | StagedExtension,
         ),
     )
     return box, (*staged, *brought.staged)
+
+
+def _tell(
+    given: Given, pair: tuple[str, str], version: str, brought: import_tcz.Brought, job: Job
+) -> None:
+    names = ", ".join(item.name for item in brought.staged)
+    job.op.note(
+        f"{given.label} is a Tiny Core ISO: {' and '.join(pair)}, seed tinycore, user tc, "
+        + (f"with {names} {brought.whence}" if names else "without an extension for ssh")
+    )
+    if not brought.staged:
+        job.op.warn(
+            f"neither openssh nor dropbear is on {given.label}, and none is known for a Tiny Core "
+            f"{version}: unless its initrd has one, vx cannot log in"
+        )
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from vagrantish.box.archive import TOTAL_MAX
 from vagrantish.box.import_job import Given
 from vagrantish.box.ingest import Staged
 from vagrantish.box.intake import Unpacking
-from vagrantish.errors import BoxError
+from vagrantish.errors import BoxError, FetchError
 from vagrantish.fetch import fetch_remote, urls
 from vagrantish.formats import unpack
 from vagrantish.model import ArtifactKind, Remote
@@ -44,7 +44,12 @@ def names_a_catalog(url: str) -> bool:
 
 def check(url: str, digest: Digest | None) -> str:
     """The URL as it may be shown. Raises FetchError, BoxError when nothing would protect it."""
-    shown = urls.checked(url)
+    shown = urls.shown(url)
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise FetchError(
+            f"cannot fetch {shown}: only http and https are known",
+            hint="Fetch it by other means, and give the path of the file.",
+        )
     if digest is None and not urls.is_private(url):
         raise BoxError(
             f"{shown} comes over plain http, where anybody on the way can change it",

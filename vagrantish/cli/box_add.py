@@ -132,11 +132,11 @@ def _wishes(args: argparse.Namespace) -> Wishes:
     except ValueError as error:
         raise UsageError(str(error), hint="See `vx help box add`.") from error
     if args.arch is not None and args.arch not in fields.ARCHES:
-        raise UsageError(f"--arch is {' or '.join(fields.ARCHES)}, not {fields.shown(args.arch)}")
+        raise _odd("arch", args.arch, f"one of {', '.join(fields.ARCHES)}")
     if args.user is not None and not fields.USER.fullmatch(args.user):
-        raise UsageError(f"--user {fields.shown(args.user)} is no user name")
+        raise _odd("user", args.user, "a user name")
     if args.cmdline is not None and not _is_line(args.cmdline):
-        raise UsageError(f"--cmdline is one line of up to {fields.CMDLINE_MAX} bytes")
+        raise _odd("cmdline", args.cmdline, f"one line of up to {fields.CMDLINE_MAX} bytes")
     seed: SeedKind | None = SeedKind(args.seed) if args.seed else None
     return Wishes(
         name=args.name,
@@ -148,6 +148,12 @@ def _wishes(args: argparse.Namespace) -> Wishes:
         cmdline=args.cmdline,
         provider=args.provider,
     )
+
+
+def _odd(option: str, value: str, meant: str) -> UsageError:
+    from vagrantish.box.fields import shown
+
+    return UsageError(f'--{option} "{shown(value)}" is not {meant}', hint="See `vx help box add`.")
 
 
 def _is_line(text: str) -> bool:
