@@ -18,7 +18,11 @@ _BY_KERNEL = ("PARTUUID=", "/dev/vda")
 
 def make(options: str | None, root: Place, *, has_initrd: bool) -> str:
     """``options`` are the entry's; None when no entry says any."""
-    words = [word for word in _WORD.findall(options or "") if not word.startswith(_DROPPED)]
+    words = [
+        word
+        for word in _WORD.findall(options or "")
+        if word.isprintable() and not word.startswith(_DROPPED)
+    ]
     roots = [at for at, word in enumerate(words) if word.startswith("root=")]
     if roots:
         words[roots[-1]] = f"root={_root(words[roots[-1]][5:], root, has_initrd=has_initrd)}"

@@ -11,6 +11,7 @@ from vagrantish.box import bootcmdline, bootentries, bootplaces
 from vagrantish.files import host_errors
 from vagrantish.formats import bls
 from vagrantish.formats.device import ImageError
+from vagrantish.formats.guesttext import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 KERNEL_MAX, INITRD_MAX = 512 << 20, 2 << 30
 _HEAD_BYTES = 0x240
+_SHOWN_MAX = 200
 _OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 
 
@@ -93,17 +95,17 @@ class BootDisk:
                 f"no kernel was found in it: /boot ({self._where}) holds no vmlinuz file"
             )
         arch = self._arch(found[0])
-        os_name = _os_name(self._root_volume)
+        os_name = _shown(_os_name(self._root_volume))
         modules = self._root_volume.names("/lib/modules")
         return tuple(
             BootChoice(
-                release=_release(bootable.version, modules),
+                release=_shown(_release(bootable.version, modules)),
                 kernel=bootable.kernel,
                 initrd=bootable.initrd,
                 cmdline=bootcmdline.make(
                     bootable.options, self.root, has_initrd=bootable.initrd is not None
                 ),
-                why=bootable.why,
+                why=_shown(bootable.why),
                 arch=arch,
                 os_name=os_name,
             )
@@ -144,6 +146,11 @@ def look(device: Device, *, root: str = "") -> BootDisk:
     found = bootplaces.places(device)
     chosen = bootplaces.find_root(found, root)
     return BootDisk(found, chosen, bootplaces.find_boot(chosen, found))
+
+
+def _shown(text: str) -> str:
+    """A terminal shows it and obeys none of it: whoever made the disk wrote it."""
+    return printable(text.encode("utf-8", "replace"))[:_SHOWN_MAX]
 
 
 def _release(version: str, modules: tuple[str, ...]) -> str:

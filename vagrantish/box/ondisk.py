@@ -14,6 +14,7 @@ from vagrantish.errors import BoxError
 from vagrantish.files import host_errors
 from vagrantish.formats.device import ImageError
 from vagrantish.formats.disk import open_disk
+from vagrantish.formats.guesttext import printable
 from vagrantish.model import ArtifactKind, Digest
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ def looked_at(
         yield look(device, root=root)
 
 
+def shown(error: ImageError) -> str:
+    """Its text may quote names that whoever made the image chose."""
+    return printable(str(error).encode("utf-8", "replace"))
+
+
 @contextmanager
 def told(label: str) -> Iterator[None]:
     """Turns damage of an image into a BoxError that names it."""
@@ -59,7 +65,7 @@ def told(label: str) -> Iterator[None]:
         yield
     except ImageError as error:
         raise BoxError(
-            f"the disk of {label} cannot be looked into: {error}",
+            f"the disk of {label} cannot be looked into: {shown(error)}",
             hint="Give its kernel and initrd beside it, or another image.",
         ) from error
 

@@ -171,7 +171,7 @@ def prepare(
 ) -> None:
     """Make the disk if there is none yet, find its kernel, and write this machine's seed."""
     layout = services.machines.layout(record)
-    from vagrantish.box.disk import prepare_disk
+    from vagrantish.box.disk import disk_format, prepare_disk
     from vagrantish.box.ondisk import has_grown
 
     # Whoever was writing these was killed: the machine is locked, and nothing of it runs.
@@ -180,7 +180,9 @@ def prepare(
         layout.disk_initrd, layout.seed,
     )  # fmt: skip
     if layout.disk.exists():
-        kernels.follow_disk(box, machine, record, layout, op=op)
+        formats = provider.capabilities.disk_formats
+        form = disk_format(box, machine.disk_bytes, formats=formats) or "raw"
+        kernels.follow_disk(box, machine, record, layout, form, op=op)
     elif box.seed is SeedKind.TINYCORE and machine.disk_bytes is not None:
         from vagrantish.seed.tinycore_disk import make_disk
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import uuid
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from vagrantish.errors import BoxError
 from vagrantish.files import host_errors
@@ -24,43 +24,46 @@ if TYPE_CHECKING:
 
 
 def follow_disk(
-    box: Box, machine: MachineConfig, record: Record, layout: MachineLayout, *, op: Op
+    box: Box, machine: MachineConfig, record: Record, layout: MachineLayout, form: str, *, op: Op
 ) -> None:
     """Look at the machine's disk, take out a kernel that is new on it, and note all in ``record``.
 
-    Where the disk cannot be read the kernel stays the one booted last, and that is told.
+    ``form`` is the format the disk was made with: what its first bytes say is the guest's to
+    choose. Where it cannot be read the kernel stays the one booted last, and that is told.
     """
     if not box.disk_boots or machine.boot.kernel == "box" or not layout.disk.exists():
         record.kernel = {}
         return
-    from vagrantish.formats.device import ImageError
-
     try:
-        with _looked_at(box, layout) as found:
-            choice = found.choices()[0]
-            _take(found, choice, box, record, layout, op=op)
-    except (BoxError, ImageError) as error:
+        with _looked_at(box, layout, form) as found:
+            _take(found, found.choices()[0], box, record, layout, op=op)
+    except BoxError as error:
         last = record.kernel.get("release") or box.kernel_release
-        op.warn(f"the machine's disk tells no kernel to boot, so it is {last} again: {error}")
+        op.warn(
+            f"the machine's disk tells no kernel to boot, so it is {last} again: {error.message}"
+        )
 
 
 @contextmanager
-def _looked_at(box: Box, layout: MachineLayout) -> Iterator[BootDisk]:
+def _looked_at(box: Box, layout: MachineLayout, form: str) -> Iterator[BootDisk]:
+    """Raises BoxError for damage, HostError."""
     from vagrantish.box import ondisk
-    from vagrantish.formats import qcow2
+    from vagrantish.box.bootdisk import look
+    from vagrantish.formats.device import FileDevice
     from vagrantish.formats.disk import open_disk
+    from vagrantish.formats.qcow2.device import Qcow2Device
 
-    label = f"machine {layout.directory.name}"
     root = ondisk.root_of(box.cmdline)
-    with host_errors(f"read {layout.disk}"), layout.disk.open("rb") as file:
-        is_overlay = file.read(4) == qcow2.MAGIC
-    if not is_overlay:
-        with ondisk.looked_at(layout.disk, root=root, label=label) as found:
-            yield found
-        return
-    with ondisk.told(label), open_disk(box.artifacts[ArtifactKind.DISK].path) as backing:
-        with ondisk.looked_at(layout.disk, root=root, backing=backing, label=label) as found:
-            yield found
+    with (
+        host_errors(f"read {layout.disk}"),
+        ondisk.told(f"machine {layout.directory.name}"),
+        FileDevice(layout.disk) as file,
+    ):
+        if form == "raw":
+            yield look(file, root=root)
+            return
+        with open_disk(box.artifacts[ArtifactKind.DISK].path) as backing:
+            yield look(Qcow2Device(file, backing=backing), root=root)
 
 
 def _take(
@@ -74,37 +77,47 @@ def _take(
 ) -> None:
     digests = {"kernel": _digest(found, choice.kernel, op)}
     digests["initrd"] = _digest(found, choice.initrd, op) if choice.initrd else ""
-    known = {**_box_digests(box), "release": box.kernel_release}
-    last = record.kernel or known
-    noted = {"release": choice.release, "cmdline": choice.cmdline, **digests}
-    if digests != _box_digests(box) and digests != {k: last.get(k, "") for k in digests}:
-        from vagrantish.box import checks
-
-        for kind, target in (("kernel", layout.kernel), ("initrd", layout.disk_initrd)):
-            if not digests[kind]:
-                continue
-            staged = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-            try:
-                found.extract(
-                    choice,
-                    "kernel" if kind == "kernel" else "initrd",
-                    staged,
-                    alive=op.cancel.check,
-                )
-                with host_errors(f"read {staged}"):
-                    checks.check_artifact(
-                        ArtifactKind(kind), staged, label=f"the {kind} on the machine's disk",
-                        cmdline=choice.cmdline, arch=box.arch, op=op,
-                    )  # fmt: skip
-                    os.replace(staged, target)
-            finally:
-                staged.unlink(missing_ok=True)
+    of_box = _box_digests(box)
+    last = record.kernel or {**of_box, "release": box.kernel_release}
+    if digests not in (of_box, {kind: last.get(kind, "") for kind in digests}):
+        _copy_out(found, choice, box, layout, op=op)
         was = last.get("release", "")
         if choice.release != was:
             op.note(f"its disk has another kernel: {choice.release} (it was {was})")
         else:
             op.note(f"its disk has a new initrd for kernel {choice.release}")
-    record.kernel = noted
+    record.kernel = {"release": choice.release, "cmdline": choice.cmdline, **digests}
+
+
+def _copy_out(
+    found: BootDisk, choice: BootChoice, box: Box, layout: MachineLayout, *, op: Op
+) -> None:
+    """Both files, or neither where one of them cannot be booted. Raises BoxError, ImageError."""
+    from vagrantish.box import checks
+
+    wanted: list[tuple[Literal["kernel", "initrd"], Path]] = [("kernel", layout.kernel)]
+    if choice.initrd:
+        wanted.append(("initrd", layout.disk_initrd))
+    staged = {
+        target: target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+        for _, target in wanted
+    }
+    try:
+        for kind, target in wanted:
+            found.extract(choice, kind, staged[target], alive=op.cancel.check)
+            checks.check_artifact(
+                ArtifactKind(kind),
+                staged[target],
+                label=f"the {kind} on the machine's disk",
+                cmdline=choice.cmdline,
+                arch=box.arch,
+                op=op,
+            )
+        for target, new in staged.items():
+            os.replace(new, target)
+    finally:
+        for new in staged.values():
+            new.unlink(missing_ok=True)
 
 
 def _digest(found: BootDisk, path: str, op: Op) -> str:
