@@ -96,18 +96,24 @@ class _Reader:
             self._wrong(("schema",), told)
             return Lock()
         self._only(table, (), "schema", "box", "script")
-        return Lock(
-            boxes=tuple(
-                self._box(entry, ("box", at)) for at, entry in self._tables(table, (), "box")
-            ),
-            scripts=tuple(
-                LockedScript(
-                    url=self._text(entry, ("script", at), "url"),
-                    digest=self._digest(entry, ("script", at)),
-                )
-                for at, entry in self._tables(table, (), "script")
-            ),
-        )
+        boxes = [self._box(entry, ("box", at)) for at, entry in self._tables(table, (), "box")]
+        self._once("box", [(box.name, box.asked, box.arch) for box in boxes])
+        scripts = [
+            self._script(entry, ("script", at)) for at, entry in self._tables(table, (), "script")
+        ]
+        self._once("script", [script.url for script in scripts])
+        return Lock(boxes=tuple(boxes), scripts=tuple(scripts))
+
+    def _script(self, entry: dict[str, Any], at: KeyPath) -> LockedScript:
+        self._only(entry, at, "url", "digest")
+        return LockedScript(url=self._text(entry, at, "url"), digest=self._digest(entry, at))
+
+    def _once(self, kind: str, keys: Sequence[object]) -> None:
+        """Two sides of a merge may both have been kept."""
+        first: dict[object, int] = {}
+        for at, key in enumerate(keys):
+            if first.setdefault(key, at) != at:
+                self._wrong((kind, at), f"this {kind} is in it twice")
 
     def _box(self, entry: dict[str, Any], at: KeyPath) -> LockedBox:
         self._only(entry, at, "name", "asked", "arch", "version", "boots", "file")
@@ -190,7 +196,7 @@ class _Reader:
         value = entry.get(key)
         if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= 4096:
             self._wrong((*at, key), f"`{key}` is missing or no text on one line")
-            return "?"
+            return "x"
         return value
 
     def _word(self, entry: dict[str, Any], at: KeyPath, key: str) -> str:
