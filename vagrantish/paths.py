@@ -45,6 +45,16 @@ class VxHome:
         return self.root / "artifacts"
 
     @property
+    def raw_copies(self) -> Path:
+        """``<hex>``: the qcow2 artifact of that sha256 as a raw disk; safe to delete at any time."""
+        return self.artifacts / "raw"
+
+    @property
+    def projects(self) -> Path:
+        """A file for each lock of a project that was seen here, holding the lock's path."""
+        return self.root / "projects"
+
+    @property
     def downloads(self) -> Path:
         """Partial downloads; safe to delete at any time."""
         return self.root / "downloads"

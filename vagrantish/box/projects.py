@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from vagrantish.paths import VxHome
 
 LOCK_NAME = "Xhyvefile.lock"
-_FOLDER = "projects"  # below VX_HOME: a file a lock, which holds the lock's path
 _PATH_MAX = 8192
 _MOST = 1000  # beyond it those go whose folder is gone
 
@@ -24,7 +23,7 @@ def note(home: VxHome, root: Path, *, lock_name: str = LOCK_NAME) -> None:
     from vagrantish.files import make_dir, write_atomic
 
     text = os.fsencode(os.path.join(root, lock_name))
-    entry = home.root / _FOLDER / hashlib.sha256(text).hexdigest()[:32]
+    entry = home.projects / hashlib.sha256(text).hexdigest()[:32]
     if entry.exists():
         return
     with suppress(HostError, OSError):  # the record of its machine knows the project as well
@@ -41,7 +40,7 @@ def known(home: VxHome) -> tuple[Path, ...]:
 
 def locks(home: VxHome) -> tuple[Path, ...]:
     """Where those projects have their locks, or may have them."""
-    found = (_read(entry) for entry in _entries(home.root / _FOLDER))
+    found = (_read(entry) for entry in _entries(home.projects))
     return tuple(sorted({lock for lock in found if lock is not None and lock.parent.is_dir()}))
 
 
@@ -56,9 +55,10 @@ def _read(entry: Path) -> Path | None:
     """None for what is damaged: no more is lost than this one."""
     try:
         with entry.open("rb") as file:
-            text = file.read(_PATH_MAX)
+            text = file.read(_PATH_MAX + 1)
         path = Path(os.fsdecode(text))
-        return path if path.is_absolute() and b"\0" not in text else None
+        usable = path.is_absolute() and b"\0" not in text and len(text) <= _PATH_MAX
+        return path if usable else None
     except (OSError, ValueError):
         return None
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from vagrantish.model import Artifact
     from vagrantish.paths import VxHome
 
-FOLDER = "raw"  # below ``artifacts``, each copy under the hex digits of the qcow2's sha256
 _SPARE = 64 << 20  # for what a file system keeps beside the data
 _STRIDE = 64 << 30  # of the disk, between two looks whether to stop
 
@@ -26,7 +25,7 @@ _STRIDE = 64 << 30  # of the disk, between two looks whether to stop
 def copies(home: VxHome) -> Iterator[tuple[Path, str]]:
     """Every raw copy there is, and the digest of the artifact it was made from."""
     try:
-        found = sorted((home.artifacts / FOLDER).iterdir())
+        found = sorted(home.raw_copies.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return
     for path in found:
@@ -44,7 +43,7 @@ def raw_of(home: VxHome, artifact: Artifact, *, op: Op) -> Path:
     with host_errors(f"read {artifact.path}"):
         if checks.disk_format(artifact.path) == "raw":
             return artifact.path
-    target = home.artifacts / FOLDER / artifact.digest.hex
+    target = home.raw_copies / artifact.digest.hex
     lock = home.locks / f"raw-{artifact.digest.hex[:16]}.lock"
     with hold(lock, what="the raw copy of a disk", op=op):
         if not _is_whole(target, artifact.path):
@@ -74,7 +73,7 @@ def _make(home: VxHome, image: Path, target: Path, op: Op) -> None:
         staging(home.tmp) as folder,
         host_errors(f"write {target}"),
     ):
-        staged = folder / FOLDER
+        staged = folder / "raw"
         try:
             _check_room(target.parent, _data_bytes(image, op))
             convert_to_raw(image, staged, progress=step.progress, alive=op.cancel.check)

@@ -86,7 +86,7 @@ def delete(files: Iterable[Leftover]) -> int:
 def artifacts(home: VxHome) -> Iterator[tuple[Path, str]]:
     """Every artifact file that is there, whoever needs it, and the digest it is kept under."""
     for algorithm in boxfile.folders(home.artifacts):
-        if algorithm.name != rawdisk.FOLDER:
+        if algorithm != home.raw_copies:
             for path in sorted(algorithm.iterdir()):
                 yield path, f"{algorithm.name}:{path.name}"
 

@@ -20,7 +20,7 @@ EXIT_STATUSES = (
     ("6", "a machine is missing, halted or busy"),
     ("7", "a guest did not boot, or ssh failed"),
     ("8", "a provisioning step failed"),
-    ("10", "changes are pending (up --plan)"),
+    ("10", "changes are pending (up --plan, box outdated)"),
     ("70", "a bug in vx; what happened is in VX_HOME/bug.log"),
     ("130", "interrupted"),
 )
