@@ -85,7 +85,7 @@ def record_of(cli: Cli, label: str) -> Path:
 
 
 def artifact_of(cli: Cli, label: str) -> Path:
-    digest = json.loads(record_of(cli, label).read_bytes())["artifacts"]["kernel"]["digest"]
+    digest: str = json.loads(record_of(cli, label).read_bytes())["artifacts"]["kernel"]["digest"]
     return cli.home / "artifacts" / "sha256" / digest.partition(":")[2]
 
 

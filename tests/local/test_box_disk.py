@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes.recorder import quiet_op
 from tests.fakes.tinybox import box_folder
-from vagrantish.box.disk import disk_format, prepare_disk
+from vagrantish.box.disk import BOTH, disk_format, prepare_disk
 from vagrantish.box.store import BoxStore
 from vagrantish.errors import BoxError, HostError, MachineError
 from vagrantish.paths import VxHome
@@ -67,6 +67,71 @@ def test_a_boxs_disk_is_overlaid_and_grown(tmp_path: Path, size: int | None) -> 
         ["qemu-img", "info", "--output=json", disk], capture_output=True, check=True
     )
     assert json.loads(told.stdout)["virtual-size"] == (size or 8 * MIB)
+
+
+RAW_ONLY = ("raw",)
+
+
+def qcow2_of(tmp_path: Path, disk: bytes) -> bytes:
+    """The same disk as a compressed image."""
+    (tmp_path / "disk.raw").write_bytes(disk)
+    subprocess.run(
+        [
+            "qemu-img",
+            "convert",
+            "-c",
+            "-O",
+            "qcow2",
+            tmp_path / "disk.raw",
+            tmp_path / "disk.qcow2",
+        ],
+        check=True,
+    )
+    return (tmp_path / "disk.qcow2").read_bytes()
+
+
+@needs_qemu_img
+@pytest.mark.parametrize("size", [None, 8 * MIB, 64 * MIB])
+@pytest.mark.parametrize("packed", [False, True])
+def test_without_qcow2_the_boxs_disk_is_cloned_and_grown(
+    tmp_path: Path, size: int | None, packed: bool
+) -> None:
+    content = (b"data" * 1024).ljust(8 * MIB - 5, b"\0") + b"last!"
+    box = box_with(tmp_path, qcow2_of(tmp_path, content) if packed else content)
+    home, disk = VxHome(tmp_path / "home"), tmp_path / "disk"
+
+    form = prepare_disk(box, disk, size, formats=RAW_ONLY, home=home, op=quiet_op())
+
+    assert form == disk_format(box, size, formats=RAW_ONLY) == "raw"
+    assert disk.read_bytes() == content.ljust(size or 0, b"\0")
+    assert disk.stat().st_mode & 0o777 == 0o600
+    assert disk.stat().st_blocks * 512 < MIB
+    assert len(list(home.artifacts.glob("raw/*"))) == packed
+
+
+@needs_qemu_img
+def test_a_clone_smaller_than_the_boxs_disk_is_refused(tmp_path: Path) -> None:
+    box = box_with(tmp_path, qcow2_of(tmp_path, bytes(4 * MIB)))
+    home = VxHome(tmp_path / "home")
+
+    with pytest.raises(BoxError, match=r"has 4MiB.* 1MiB is asked for"):
+        prepare_disk(box, tmp_path / "disk", MIB, formats=RAW_ONLY, home=home, op=quiet_op())
+
+    assert not (tmp_path / "disk").exists()
+
+
+@pytest.mark.parametrize(("made_for", "wanted"), [(RAW_ONLY, BOTH), (BOTH, RAW_ONLY)])
+def test_a_disk_made_for_another_hypervisor_is_refused(
+    tmp_path: Path, made_for: tuple[str, ...], wanted: tuple[str, ...]
+) -> None:
+    box = box_with(tmp_path, bytes(MIB))
+    home, disk = VxHome(tmp_path / "home"), tmp_path / "disk"
+    prepare_disk(box, disk, None, formats=made_for, home=home, op=quiet_op())
+
+    with pytest.raises(MachineError, match="hypervisor is to be given") as caught:
+        prepare_disk(box, disk, None, formats=wanted, home=home, op=quiet_op())
+
+    assert "vx destroy" in caught.value.hint
 
 
 def test_a_disk_that_is_there_is_left_alone(tmp_path: Path) -> None:
