@@ -13,7 +13,7 @@ from vagrantish.files import host_errors
 from vagrantish.model import ArtifactKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from vagrantish.box.bootdisk import BootChoice, BootDisk
@@ -77,47 +77,56 @@ def _take(
 ) -> None:
     digests = {"kernel": _digest(found, choice.kernel, op)}
     digests["initrd"] = _digest(found, choice.initrd, op) if choice.initrd else ""
-    of_box = _box_digests(box)
-    last = record.kernel or {**of_box, "release": box.kernel_release}
-    if digests not in (of_box, {kind: last.get(kind, "") for kind in digests}):
+    noted = {"release": choice.release, "cmdline": choice.cmdline, **digests}
+    last = record.kernel or {**_box_digests(box), "release": box.kernel_release}
+    is_new = digests != {kind: last.get(kind, "") for kind in digests}
+    files = boot_files(box, record, layout, noted=noted)
+    if digests == _box_digests(box) or (not is_new and files.are_there()):
+        _check(ArtifactKind.KERNEL, files.kernel, choice, box, op)
+    else:
         _copy_out(found, choice, box, layout, op=op)
-        was = last.get("release", "")
-        if choice.release != was:
-            op.note(f"its disk has another kernel: {choice.release} (it was {was})")
-        else:
-            op.note(f"its disk has a new initrd for kernel {choice.release}")
-    record.kernel = {"release": choice.release, "cmdline": choice.cmdline, **digests}
+    was = last.get("release", "")
+    if choice.release != was:
+        op.note(f"its disk has another kernel: {choice.release} (it was {was})")
+    elif is_new:
+        op.note(f"its disk has a new initrd for kernel {choice.release}")
+    record.kernel = noted
 
 
 def _copy_out(
     found: BootDisk, choice: BootChoice, box: Box, layout: MachineLayout, *, op: Op
 ) -> None:
-    """Both files, or neither where one of them cannot be booted. Raises BoxError, ImageError."""
-    from vagrantish.box import checks
-
-    wanted: list[tuple[Literal["kernel", "initrd"], Path]] = [("kernel", layout.kernel)]
+    """Both or neither: a kernel of the disk does not boot with another's initrd."""
+    targets = {ArtifactKind.KERNEL: layout.kernel}
     if choice.initrd:
-        wanted.append(("initrd", layout.disk_initrd))
+        targets[ArtifactKind.INITRD] = layout.disk_initrd
     staged = {
-        target: target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-        for _, target in wanted
+        kind: target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+        for kind, target in targets.items()
     }
     try:
-        for kind, target in wanted:
-            found.extract(choice, kind, staged[target], alive=op.cancel.check)
-            checks.check_artifact(
-                ArtifactKind(kind),
-                staged[target],
-                label=f"the {kind} on the machine's disk",
-                cmdline=choice.cmdline,
-                arch=box.arch,
-                op=op,
+        for kind, path in staged.items():
+            what: Literal["kernel", "initrd"] = (
+                "kernel" if kind is ArtifactKind.KERNEL else "initrd"
             )
-        for target, new in staged.items():
-            os.replace(new, target)
+            found.extract(choice, what, path, alive=op.cancel.check)
+            _check(kind, path, choice, box, op)
+        for kind, path in staged.items():
+            with host_errors(f"write {targets[kind]}"):
+                os.replace(path, targets[kind])
     finally:
-        for new in staged.values():
-            new.unlink(missing_ok=True)
+        for path in staged.values():
+            path.unlink(missing_ok=True)
+
+
+def _check(kind: ArtifactKind, path: Path, choice: BootChoice, box: Box, op: Op) -> None:
+    from vagrantish.box import checks
+
+    with host_errors(f"read {path}"):
+        checks.check_artifact(
+            kind, path, label=f"the {kind} on the machine's disk",
+            cmdline=choice.cmdline, arch=box.arch, op=op,
+        )  # fmt: skip
 
 
 def _digest(found: BootDisk, path: str, op: Op) -> str:
@@ -147,14 +156,19 @@ class BootFiles:
         self.initrd = initrd
         self.cmdline = cmdline  # the disk's own words, "" for a box that knows its own
 
+    def are_there(self) -> bool:
+        return self.kernel.exists() and (self.initrd is None or self.initrd.exists())
 
-def boot_files(box: Box, record: Record, layout: MachineLayout) -> BootFiles:
-    """As ``record`` has them noted; before the first boot they are the box's."""
+
+def boot_files(
+    box: Box, record: Record, layout: MachineLayout, *, noted: Mapping[str, str] | None = None
+) -> BootFiles:
+    """As ``record`` has them noted, or ``noted``; before the first boot they are the box's."""
     initrd = box.artifacts.get(ArtifactKind.INITRD)
     own = BootFiles(
         box.artifacts[ArtifactKind.KERNEL].path, initrd.path if initrd else None, box.disk_cmdline
     )
-    noted = record.kernel
+    noted = record.kernel if noted is None else noted
     if not noted:
         return own
     same = all(noted.get(kind, "") == digest for kind, digest in _box_digests(box).items())
