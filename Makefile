@@ -27,7 +27,7 @@ check: ## linters, types and formatting
 
 bench: ## how fast vx is, beside the same guest started by hand
 	@scripts/bootstrap.sh bench
-	.venv/bin/python scripts/bench.py
+	.venv/bin/python -m scripts.bench
 
 fuzz: ## damaged input for every reader, for some minutes
 	@scripts/bootstrap.sh test

@@ -1,390 +1,84 @@
-"""How fast vx is, beside the same guest started by hand: ``make bench``.
+"""How fast vx is, beside the same done by hand: ``make bench``.
 
 Everything is measured in this one run, by hand and with vx in turns, and shown as medians with the
-least and the most. By hand means: the command that ``vx argv`` prints, with its own files, and the
-OpenSSH client knocking every 0.2 s until a command succeeds.
+least and the most. ``--only GROUP`` measures a part; guests take most of the time.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shutil
-import socket
-import statistics
-import subprocess
 import sys
 import tempfile
-import threading
-import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vagrantish import proc
+from scripts import bench_boxes, bench_disks, bench_fetch, bench_images, bench_machine
+from scripts.bench_table import HEADER, table, took
+from vagrantish import __version__
+from vagrantish.events import Cancel, Op
+from vagrantish.paths import VxHome
+from vagrantish.provider.accel import choose
+from vagrantish.provider.hostcache import HostCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
-ROOT = Path(__file__).resolve().parents[1]
-VX = Path(sys.executable).with_name("vx")
-XHYVEFILE = 'box = "micro"\nmemory = "256MiB"\ncpus = 1\n'
-READY_LINE = b"vx: ready ssh"  # on the console, when the guest's sshd listens
-READY_STAGE = "sshd"  # in vx's events, when it has seen that line
-KNOCK_EVERY_S = 0.2  # more often, and attempts would slow each other down
-GIVE_UP_S = 120.0
-SETTLE_S = 2.0  # a guest that has just come up is busy for a moment, and slower to go down
-STARTS = 20  # of a short command
+    from scripts.bench_table import Row
+    from vagrantish.events import Event
 
-
-@dataclass
-class Series:
-    """One thing measured again and again, in seconds."""
-
-    values: list[float] = field(default_factory=list)
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.values)
-
-    def __str__(self) -> str:
-        if not self.values:
-            return "not seen"
-        unit, factor = ("ms", 1000) if self.median < 0.2 else ("s", 1)
-        digits = 0 if unit == "ms" else 2
-        low, middle, high = (
-            f"{value * factor:.{digits}f}"
-            for value in (min(self.values), self.median, max(self.values))
-        )
-        return f"{middle} {unit} ({low} to {high})"
-
-
-@dataclass
-class Row:
-    """A promise: what was measured, what it is held against, and what is allowed."""
-
-    title: str
-    base: Series
-    vx: Series
-    plus_s: float | None = None  # vx may take so much longer than base
-    times: float | None = None  # vx may take so many times base
-    at_most_s: float | None = None  # vx may take so long
-
-    def kept(self) -> bool:
-        if not self.vx.values:
-            return False
-        if self.plus_s is not None:
-            return self.vx.median - self.base.median <= self.plus_s
-        if self.times is not None:
-            return self.vx.median <= self.times * self.base.median
-        return self.vx.median <= (self.at_most_s or 0)
-
-    def cells(self) -> tuple[str, ...]:
-        base = str(self.base) if self.base.values else ""
-        if self.base.values:
-            more = f"{self.vx.median - self.base.median:+.2f} s"
-            compared = f"{more}, {self.vx.median / self.base.median:.2f}x"
-        else:
-            compared = ""
-        if self.plus_s is not None:
-            allowed = f"+{self.plus_s:.2f} s"
-        elif self.times is not None:
-            allowed = f"{self.times:.0f}x"
-        else:
-            allowed = f"{self.at_most_s:.2f} s"
-        verdict = "kept" if self.kept() else "MISSED"
-        return (self.title, base, str(self.vx), compared, allowed, verdict)
-
-
-@contextmanager
-def timed(series: Series) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    series.values.append(time.monotonic() - began)
-
-
-class Bench:
-    """A project of one micro machine, and what it takes to run its guest without vx."""
-
-    def __init__(self, home: Path, folder: Path) -> None:
-        self.folder = folder
-        self.env = os.environ | {"VX_HOME": str(home)}
-        self.machines = home / "machines"
-        (folder / "Xhyvefile").write_text(XHYVEFILE, encoding="utf-8")
-
-    # --- with vx ------------------------------------------------------------------------------
-
-    def vx(self, *args: str) -> str:
-        done = subprocess.run(
-            [VX, *args], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True,
-        )  # fmt: skip
-        if done.returncode != 0:
-            raise SystemExit(f"vx {' '.join(args)} ended with {done.returncode}:\n{done.stderr}")
-        return done.stdout
-
-    def layout(self) -> Path:
-        """The machine's folder."""
-        status = json.loads(self.vx("status", "--json"))
-        return self.machines / str(status["machines"][0]["id"])
-
-    def up(self, whole: Series, from_spawn: Series, notice: Series) -> None:
-        """A new machine to its first command over ssh; also when vx saw that the guest was ready."""
-        said = ConsoleWatch(self.machines)
-        said.start()
-        process = subprocess.Popen(
-            [VX, "--events", "up"], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        began = time.monotonic()
-        lines, seen_at = [], 0.0
-        assert process.stderr is not None
-        for line in process.stderr:
-            lines.append(line)
-            event = json.loads(line)
-            if event["event"] == "progress" and event["unit"] == READY_STAGE:
-                seen_at = event["time"]
-        process.wait()
-        ended = time.monotonic()
-        said.stop()
-        if process.returncode != 0:
-            raise SystemExit(f"vx up ended with {process.returncode}:\n{''.join(lines)}")
-        whole.values.append(ended - began)
-        pid = int((self.layout() / "vm.pid").read_text())
-        from_spawn.values.append(age_of(pid) - (time.monotonic() - ended))
-        if seen_at and said.at:
-            # Both saw it by looking again and again, so vx may well be first.
-            notice.values.append(max(0.0, seen_at - said.at))
-
-    # --- by hand ------------------------------------------------------------------------------
-
-    def take_parts(self) -> None:
-        """Copy what the guest was started from: after ``vx destroy`` it is gone."""
-        parts = self.folder / "by-hand"
-        parts.mkdir(exist_ok=True)
-        layout = self.layout()
-        for name in ("initrd", "id_ed25519", "known_hosts"):
-            shutil.copy(layout / name, parts / name)
-        self.parts = parts
-        record = json.loads((layout / "machine.json").read_text())
-        self.login = f"{record['user']}@127.0.0.1"
-        self.host_alias = f"vx-{record['id']}"
-        words: list[str] = json.loads(self.vx("argv", "--json"))["argv"]
-        self.words = [word.replace(str(layout), str(parts)) for word in words]
-
-    def start_by_hand(self, port: int) -> None:
-        command = list(self.words)
-        command[command.index("-netdev") + 1] = f"user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:22"
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-
-    def ssh(self, port: int) -> list[str]:
-        options = {
-            "BatchMode": "yes", "ConnectTimeout": "30", "HostKeyAlias": self.host_alias,
-            "IdentitiesOnly": "yes", "IdentityFile": str(self.parts / "id_ed25519"),
-            "LogLevel": "ERROR", "StrictHostKeyChecking": "yes",
-            "UserKnownHostsFile": str(self.parts / "known_hosts"),
-        }  # fmt: skip
-        words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-        return ["ssh", "-F", "none", *words, "-p", str(port), self.login, "true"]
-
-    def by_hand(self, first_command: Series, power_off: Series) -> None:
-        port = free_port()
-        with timed(first_command):
-            self.start_by_hand(port)
-            knock(self.ssh(port))
-        pid = int((self.parts / "vm.pid").read_text())
-        time.sleep(SETTLE_S)
-        with timed(power_off):
-            press_power_button(self.parts / "qmp.sock")
-            while proc.identify(pid):
-                time.sleep(0.005)
-
-    def end_by_hand(self) -> None:
-        try:
-            pid = int((self.folder / "by-hand" / "vm.pid").read_text())
-            os.kill(pid, 9)
-        except (OSError, ValueError):
-            return
-
-
-class ConsoleWatch(threading.Thread):
-    """Notes when the guest's ready line reaches the console's log of the machine being made."""
-
-    def __init__(self, machines: Path) -> None:
-        super().__init__(daemon=True)
-        self._machines = machines
-        self._others = set(machines.glob("*"))
-        self._over = threading.Event()
-        self.at = 0.0
-
-    def run(self) -> None:
-        while not self._over.wait(0.003):
-            for machine in set(self._machines.glob("*")) - self._others:
-                log = machine / "console.log"
-                if log.exists() and READY_LINE in log.read_bytes():
-                    self.at = time.time()
-                    return
-
-    def stop(self) -> None:
-        self._over.set()
-        self.join()
-
-
-def knock(command: Sequence[str]) -> None:
-    """Start another ``command`` every 0.2 s until one succeeds.
-
-    An attempt is not waited for: QEMU accepts a connection long before the guest listens, and
-    then an early one hangs for seconds.
-    """
-    deadline = time.monotonic() + GIVE_UP_S
-    attempts: list[subprocess.Popen[bytes]] = []
-    next_at = 0.0
-    try:
-        while not any(attempt.poll() == 0 for attempt in attempts):
-            now = time.monotonic()
-            if now > deadline:
-                raise SystemExit(f"no guest answered {GIVE_UP_S:.0f} s long")
-            if now >= next_at:
-                next_at = now + KNOCK_EVERY_S
-                attempts.append(
-                    subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                )
-            time.sleep(0.005)
-    finally:
-        for attempt in attempts:
-            attempt.kill()
-            attempt.wait()
-
-
-def press_power_button(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as control:
-        control.connect(str(path))
-        control.recv(4096)
-        for command in ("qmp_capabilities", "system_powerdown"):
-            control.sendall(json.dumps({"execute": command}).encode())
-            control.recv(4096)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def age_of(pid: int) -> float:
-    """Seconds since a process started; exact to a hundredth (proc(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
-
-
-def starts(pairs: Sequence[tuple[Series, Callable[[], object]]], times: int) -> None:
-    """Time short commands in turns, so that a busy moment hits all alike."""
-    for _, run in pairs:
-        run()
-    for _ in range(times):
-        for series, run in pairs:
-            with timed(series):
-                run()
-
-
-def measure(bench: Bench, repetitions: int) -> list[Row]:
-    hand_up, vx_up, vx_spawn, notice = Series(), Series(), Series(), Series()
-    hand_off, vx_off, again = Series(), Series(), Series()
-    bare, version, status, bare_ssh, vx_ssh = Series(), Series(), Series(), Series(), Series()
-
-    def quiet(*command: str | Path) -> Callable[[], object]:
-        def run() -> None:
-            subprocess.run(
-                command, cwd=bench.folder, env=bench.env, check=True,
-                stdin=subprocess.DEVNULL, capture_output=True,
-            )  # fmt: skip
-
-        return run
-
-    bench.up(Series(), Series(), Series())
-    bench.take_parts()
-    bench.vx("destroy", "--yes")
-    for number in range(1, repetitions + 1):
-        print(f"Repetition {number} of {repetitions}", file=sys.stderr)
-        bench.by_hand(hand_up, hand_off)
-        bench.up(vx_up, vx_spawn, notice)
-        bench.take_parts()
-        with timed(again):
-            bench.vx("up")
-        port = int(bench.vx("port", "--guest", "22"))
-        starts(
-            [(bare_ssh, quiet(*bench.ssh(port))), (vx_ssh, quiet(VX, "ssh", "-c", "true"))], times=3
-        )
-        if number == 1:
-            python = quiet(sys.executable, "-c", "pass")
-            starts(
-                [(bare, python), (version, quiet(VX, "--version")), (status, quiet(VX, "status"))],
-                times=STARTS,
-            )
-        time.sleep(SETTLE_S)
-        with timed(vx_off):
-            bench.vx("halt")
-        bench.vx("destroy", "--yes")
-    return [
-        Row("start to first command over ssh", hand_up, vx_up, plus_s=0.5),
-        Row("  the same, from QEMU's own start", hand_up, vx_spawn, plus_s=0.5),
-        Row("ready guest noticed", Series(), notice, at_most_s=0.15),
-        Row("second `vx up`, nothing to do", Series(), again, at_most_s=0.3),
-        Row("`vx ssh -c true` and plain ssh", bare_ssh, vx_ssh, plus_s=0.25),
-        Row("`vx halt` and the power button", hand_off, vx_off, plus_s=0.3),
-        Row("`vx --version` and python -c pass", bare, version, times=3),
-        Row("`vx status` and python -c pass", bare, status, times=4),
-    ]
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+GROUPS: dict[str, Callable[[int], list[Row]]] = {
+    "images": bench_images.rows,
+    "fetch": bench_fetch.rows,
+    "disks": bench_disks.rows,
+    "boxes": bench_boxes.rows,
+    "machine": bench_machine.rows,
+}
+GUESTS = {"boxes": 3}  # at most so many repetitions of what takes minutes
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Measure vx beside the same guest by hand.")
+    parser = argparse.ArgumentParser(description="Measure vx beside the same done by hand.")
     parser.add_argument("-n", "--repetitions", type=int, default=5, metavar="N")
-    repetitions = parser.parse_args().repetitions
+    parser.add_argument("--only", action="append", choices=GROUPS, metavar="GROUP",
+                        help=f"one of {', '.join(GROUPS)}; may be given again")  # fmt: skip
+    args = parser.parse_args()
     load = os.getloadavg()[0]
-    home = Path(
-        subprocess.run(
-            [ROOT / "scripts/home.sh"], check=True, capture_output=True, text=True
-        ).stdout.strip()
-    )
-    with tempfile.TemporaryDirectory(prefix="vxb-", dir="/tmp") as folder:
-        bench = Bench(home, Path(folder))
-        print("Preparing the micro box", file=sys.stderr)
-        bench.vx("box", "build", "micro")
-        try:
-            rows = measure(bench, repetitions)
-            version = bench.vx("--version").strip()
-        finally:
-            bench.end_by_hand()
-            subprocess.run(
-                [VX, "destroy", "--yes"], cwd=folder, env=bench.env, check=False,
-                stdin=subprocess.DEVNULL, capture_output=True,
-            )  # fmt: skip
-    qemu = subprocess.run([bench.words[0], "--version"], check=True, capture_output=True, text=True)
-    accel = bench.words[bench.words.index("-accel") + 1]
+    rows = []
+    for name, measure in GROUPS.items():
+        if args.only is None or name in args.only:
+            print(f"Measuring {name}", file=sys.stderr)
+            rows += measure(min(args.repetitions, GUESTS.get(name, args.repetitions)))
     print(
-        f"\n{version}, Python {platform.python_version()}, {qemu.stdout.splitlines()[0]} ({accel}), "
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs\n"
-        f"{repetitions} repetitions in turns; median (least to most)\n"
+        f"\n{_about()}\nmedian (least to most) of up to {args.repetitions} repetitions in turns\n"
     )
-    header = ("", "by hand", "with vx", "vx is", "allowed", "")
-    print(table([header, *(row.cells() for row in rows)]))
-    missed = [row.title.strip() for row in rows if not row.kept()]
-    print(f"\n{len(missed)} of {len(rows)} missed" if missed else "\nAll kept.")
+    print(table([HEADER, *(row.cells() for row in rows)]))
+    promises = [row for row in rows if row.is_promise]
+    missed = [row.title.strip() for row in promises if not row.kept()]
+    print(f"\n{len(missed)} of {len(promises)} missed" if missed else "\nAll kept.")
     if load > (os.cpu_count() or 1) / 2:
         print(f"The computer was busy with other things (load {load:.1f}): measure again without.")
     return 0
+
+
+class _Silent:
+    def emit(self, event: Event, /) -> None:
+        del event
+
+
+def _about() -> str:
+    qemu = shutil.which("qemu-system-x86_64") or "qemu-system-x86_64"
+    with tempfile.TemporaryDirectory(prefix="vxb-", dir="/tmp") as name:
+        home = VxHome(Path(name))
+        op = Op(_Silent(), Cancel())
+        accel = choose(qemu, "auto", home=home, cache=HostCache(home, qemu), op=op).accel
+    version = took(qemu, "--version").printed.splitlines()[0]
+    return (
+        f"vx {__version__}, Python {platform.python_version()}, {version} ({accel}), "
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""How fast a download is beside the slowest thing it cannot do without: transfer or hash.
+"""``vx box add`` of a published image, beside the slowest thing it cannot do without.
 
-Alone: ``.venv/bin/python scripts/bench_fetch.py [MEGABYTES]``. The server runs in a process of its
+That is the transfer, a hash or the decompression, each alone. The server runs in a process of its
 own and sends with sendfile, so that it is never what is measured.
 """
 
@@ -12,24 +12,35 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vagrantish.events import Cancel, Op
-from vagrantish.fetch import fetch_remote
-from vagrantish.model import Digest, Remote
-from vagrantish.paths import VxHome
+from scripts.bench_boximage import filled
+from scripts.bench_machine import VX
+from scripts.bench_table import Row, Series, timed, took
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from vagrantish.events import Event
-    from vagrantish.fetch import Download
+GIB = 1 << 30
+# Programs that pack, and those that unpack to nowhere, on one core as vx does.
+PACKED = {
+    "zst": (("zstd", "-q", "-T0", "-3", "-k"), ("zstd", "-q", "-t", "-T1")),
+    "xz": (("xz", "-q", "-T0", "-0", "-k"), ("xz", "-q", "-t", "-T1")),
+}
+DEFINITION = """\
+name = "bench"
+user = "debian"
+seed = "cloud-init"
+root = "disk"
+disk_boots = true
+cmdline = "console={{console}}"
+disk.url = "{url}"
 
-ROUNDS = 5
+[release.1.build.1]
+x86_64 = {{ digest = "sha256:{digest}", size = {size} }}
+"""
 _SERVER = """
 import os, socket, sys, threading
 path = sys.argv[1]
@@ -64,22 +75,59 @@ while True:
 """
 
 
-@dataclass(frozen=True)
-class Result:
-    transfer_s: float
-    hash_s: float
-    plain_s: float  # transfer, hash and write, one after the other, as a short script would
-    fetch_s: float
+def rows(repetitions: int) -> list[Row]:
+    with tempfile.TemporaryDirectory(prefix="vxf-", dir="/var/tmp") as name:
+        folder = Path(name)
+        image = filled(folder, 20 * GIB)
+        found = _added(image, image, "a 500 MB qcow2", (), repetitions)
+        for suffix, (pack, unpack) in PACKED.items():
+            took(*pack, image)
+            packed = image.with_name(f"{image.name}.{suffix}")
+            found += _added(packed, image, f"a 500 MB qcow2.{suffix}", unpack, repetitions)
+        return found
 
-    @property
-    def ratio(self) -> float:
-        """Speed against the slowest necessary stage alone; 1.0 is as fast."""
-        return max(self.transfer_s, self.hash_s) / self.fetch_s
+
+def _added(
+    image: Path, inside: Path, what: str, unpack: tuple[str, ...], repetitions: int
+) -> list[Row]:
+    """``inside`` is what it holds; ``unpack`` reads it without writing."""
+    stages: dict[str, Callable[[str], object]] = {
+        "transfer": _transfer, "its sha256": lambda _: _sha256(image),
+    }  # fmt: skip
+    if unpack:
+        stages["decompression"] = lambda _: took(*unpack, image)
+        stages["sha256 of what is in it"] = lambda _: _sha256(inside)
+    alone = {name: Series() for name in stages}
+    whole, seconds = Series(), Series()
+    digest = _sha256(image)
+    with serving(image) as url:
+        for _ in range(repetitions):
+            for name, stage in stages.items():
+                with timed(alone[name]):
+                    stage(url)
+            with _home(url, digest, image.stat().st_size) as env:
+                done = took(VX, "box", "add", "bench", env=env)
+            whole.values.append(done.wall_s)
+            seconds.values.append(done.cpu_s)
+    slowest = max(alone, key=lambda name: statistics.median(alone[name].values))
+    return [
+        Row(f"`vx box add` of {what}, and its {slowest}".replace("its its", "its"),
+            alone[slowest], whole, at_least=0.8),
+        Row("  the same, CPU seconds", Series(), seconds),
+    ]  # fmt: skip
 
 
-class _Silent:
-    def emit(self, event: Event, /) -> None:
-        del event
+@contextmanager
+def _home(url: str, digest: str, size: int) -> Iterator[dict[str, str]]:
+    """An empty VX_HOME that knows the box."""
+    with tempfile.TemporaryDirectory(prefix="vxh-", dir="/var/tmp") as name:
+        home = Path(name)
+        (home / "catalog/bench").mkdir(parents=True)
+        (home / "catalog/bench/box.toml").write_text(
+            DEFINITION.format(url=url, digest=digest, size=size), encoding="utf-8"
+        )
+        (home / "config.toml").write_text(f'catalogs = ["{home}/catalog"]\n', encoding="utf-8")
+        yield os.environ | {"VX_HOME": str(home)}
 
 
 @contextmanager
@@ -95,42 +143,6 @@ def serving(path: Path) -> Iterator[str]:
             server.kill()
 
 
-def measure(folder: Path, size_bytes: int = 500_000_000, rounds: int = ROUNDS) -> Result:
-    """Medians, everything measured in turns. Needs three times the size in ``folder``."""
-    path = folder / "image"
-    digest = _make(path, size_bytes)
-    times: dict[str, list[float]] = {name: [] for name in ("transfer", "hash", "plain", "fetch")}
-    with serving(path) as url:
-        _transfer(url)
-        for _ in range(rounds):
-            times["transfer"].append(_timed(lambda: _transfer(url)))
-            times["hash"].append(_timed(lambda: _hash(path)))
-            times["plain"].append(_timed(lambda: _plain(url, folder / "plain")))
-            (folder / "plain").unlink()
-            started = time.perf_counter()
-            got = _fetch(url, digest, folder)
-            times["fetch"].append(time.perf_counter() - started)
-            got.discard()
-    return Result(*(statistics.median(times[name]) for name in times))
-
-
-def _make(path: Path, size_bytes: int) -> Digest:
-    block = os.urandom(1 << 20)
-    hasher = hashlib.sha256()
-    with path.open("wb") as file:
-        for start in range(0, size_bytes, len(block)):
-            data = block[: size_bytes - start]
-            file.write(data)
-            hasher.update(data)
-    return Digest(algorithm="sha256", hex=hasher.hexdigest())
-
-
-def _timed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
 def _transfer(url: str) -> None:
     import requests
 
@@ -139,42 +151,6 @@ def _transfer(url: str) -> None:
             pass
 
 
-def _hash(path: Path) -> None:
-    hasher = hashlib.sha256()
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        while data := file.read(1 << 20):
-            hasher.update(data)
-
-
-def _plain(url: str, target: Path) -> None:
-    import requests
-
-    hasher = hashlib.sha256()
-    with requests.get(url, stream=True, timeout=60) as response, target.open("wb") as file:
-        while data := response.raw.read(1 << 20):
-            hasher.update(data)
-            file.write(data)
-
-
-def _fetch(url: str, digest: Digest, home: Path) -> Download:
-    remote = Remote(urls=(url,), digest=digest)
-    op = Op(_Silent(), Cancel())
-    return fetch_remote(remote, home=VxHome(home), max_bytes=1 << 40, op=op)
-
-
-def main() -> None:
-    megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 500
-    with tempfile.TemporaryDirectory(prefix="vx-bench-") as folder:
-        result = measure(Path(folder), megabytes * 10**6)
-    for name, seconds in (
-        ("transfer alone", result.transfer_s),
-        ("sha256 alone", result.hash_s),
-        ("one after the other", result.plain_s),
-        ("vx", result.fetch_s),
-    ):
-        print(f"{name:20} {seconds:6.2f} s  {megabytes / seconds:7.0f} MB/s")
-    print(f"{'of the slowest stage':20} {result.ratio:6.2f}x")
-
-
-if __name__ == "__main__":
-    main()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,29 +1,21 @@
-"""How fast vx turns qcow2 images into raw disks, beside qemu-img.
+"""qcow2 images turned into raw disks by vx and by qemu-img.
 
-Alone: ``.venv/bin/python scripts/bench_images.py [-n REPETITIONS]``. Whole processes are timed, Python's start included, in turns on the same images, each after the
+Whole processes are timed, Python's start included, in turns on the same images, each after the
 other's result was removed. vx's result is on the disk when it ends; qemu-img's may not be.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from scripts.bench_boximage import host_files
+from scripts.bench_table import Row, Series, took
 
-ROOT = Path(__file__).resolve().parents[1]
 IMAGE_BYTES = 600 << 20  # of data, before compression
 VIRTUAL_BYTES = 1 << 30
-FOLDERS = (Path("/usr/lib"), Path("/usr/share"), Path("/usr/bin"))
+MEMORY_MAX = 150e6
 OPTIONS = {"zlib": ("-c",), "zstd": ("-c", "-o", "compression_type=zstd")}
 CHILD = """\
 import re, sys
@@ -37,12 +29,22 @@ if status.exists():
 """
 
 
-def make_images(folder: Path) -> dict[str, Path]:
+def rows(repetitions: int) -> list[Row]:
+    """For each way of compressing. Raises SystemExit if a result is not as qemu-img's."""
+    with tempfile.TemporaryDirectory(prefix="vxi-", dir="/var/tmp") as name:
+        return [
+            row
+            for kind, image in _make_images(Path(name)).items()
+            for row in _conversion(kind, image, repetitions)
+        ]
+
+
+def _make_images(folder: Path) -> dict[str, Path]:
     """Compressed images of one disk: programs, libraries and texts of this host, and zeros."""
     raw = folder / "disk.raw"
     left = IMAGE_BYTES
     with raw.open("wb") as file:
-        for number, path in enumerate(_files()):
+        for number, path in enumerate(host_files()):
             data = path.read_bytes()[:left]
             file.write(data)
             # Files lie at blocks, and a file system has room between them.
@@ -54,100 +56,37 @@ def make_images(folder: Path) -> dict[str, Path]:
     images = {}
     for name, options in OPTIONS.items():
         images[name] = folder / f"{name}.qcow2"
-        _run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options, raw, images[name])
+        took("qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options, raw, images[name])
     raw.unlink()
     return images
 
 
-def _files() -> Iterator[Path]:
-    for folder in FOLDERS:
-        for place, folders, names in os.walk(folder):
-            folders.sort()
-            for name in sorted(names):
-                path = Path(place, name)
-                if path.is_file() and not path.is_symlink():
-                    yield path
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """The same image converted by both, again and again."""
-
-    title: str
-    qemu_img_s: tuple[float, ...]
-    vx_s: tuple[float, ...]
-    vx_peak_bytes: int  # the most memory one of its processes took; 0 where /proc does not tell
-
-    @property
-    def times_as_fast(self) -> float:
-        return statistics.median(self.qemu_img_s) / statistics.median(self.vx_s)
-
-    def __str__(self) -> str:
-        theirs, ours = (
-            f"{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
-            for values in (self.qemu_img_s, self.vx_s)
-        )
-        return (
-            f"{self.title:20}  qemu-img {theirs}  vx {ours}  {self.times_as_fast:.2f} times as "
-            f"fast, {self.vx_peak_bytes / 1e6:.0f} MB of memory"
-        )
-
-
-def conversions(repetitions: int) -> list[Conversion]:
-    """One for each way of compressing. Raises SystemExit if a result is not as qemu-img's."""
-    with tempfile.TemporaryDirectory(prefix="vxi-", dir="/var/tmp") as name:
-        return [
-            _conversion(f"qcow2 ({kind}) to raw", image, repetitions)
-            for kind, image in make_images(Path(name)).items()
-        ]
-
-
-def _conversion(title: str, image: Path, repetitions: int) -> Conversion:
+def _conversion(kind: str, image: Path, repetitions: int) -> list[Row]:
     ours, theirs = image.with_name("ours"), image.with_name("theirs")
-    own: list[float] = []
-    base: list[float] = []
-    peak = 0
+    base, own, base_cpu, own_cpu = Series(), Series(), Series(), Series()
+    memory = Series(unit="MB")  # the most that one of vx's processes took
     for number in range(repetitions + 1):
-        base.append(_timed("qemu-img", "convert", "-O", "raw", image, theirs)[0])
-        seconds, printed = _timed(sys.executable, "-c", CHILD, image, ours)
-        own.append(seconds)
-        peak = max(peak, int(printed or 0) << 10)
-        if not number:
+        by_hand = took("qemu-img", "convert", "-O", "raw", image, theirs)
+        with_vx = took(sys.executable, "-c", CHILD, image, ours)
+        if number:  # the first time the image may come from the disk
+            base.values.append(by_hand.wall_s)
+            own.values.append(with_vx.wall_s)
+            base_cpu.values.append(by_hand.cpu_s)
+            own_cpu.values.append(with_vx.cpu_s)
+            memory.values.append(float(with_vx.printed or 0) * 1024)
+        else:
             _compare(ours, theirs)
         ours.unlink()
         theirs.unlink()
-    # In the first round the image may have come from the disk.
-    return Conversion(title, tuple(base[1:]), tuple(own[1:]), peak)
-
-
-def _timed(*command: str | Path) -> tuple[float, str]:
-    began = time.monotonic()
-    printed = _run(*command)
-    return time.monotonic() - began, printed
+    return [
+        Row(f"qcow2 ({kind}) to raw, and qemu-img", base, own, at_least=1.2),
+        Row("  the same, CPU seconds", base_cpu, own_cpu),
+        Row("  most memory", Series(), memory, at_most=MEMORY_MAX),
+    ]
 
 
 def _compare(ours: Path, theirs: Path) -> None:
-    _run("cmp", ours, theirs)
-    _run("sync", theirs)  # only then are all its blocks counted
+    took("cmp", ours, theirs)
+    took("sync", theirs)  # only then are all its blocks counted
     if ours.stat().st_blocks > theirs.stat().st_blocks:
         raise SystemExit(f"{ours} takes more room than {theirs}")
-
-
-def _run(*command: str | Path) -> str:
-    return subprocess.run(
-        command, cwd=ROOT, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ).stdout
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Measure vx beside qemu-img convert.")
-    parser.add_argument("-n", "--repetitions", type=int, default=5, metavar="N")
-    for conversion in conversions(parser.parse_args().repetitions):
-        print(conversion)
-    version = _run("qemu-img", "--version").splitlines()[0]
-    print(f"{version}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
