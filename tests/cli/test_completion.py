@@ -29,7 +29,10 @@ PROJECT = 'box = "micro"\n[machines.web]\nprimary = true\n[machines.web-backup]\
 EXACT = [
     ("vx valid", {"validate"}),
     ("vx sta", {"status"}),
-    ("vx box ", {"list", "info", "build", "add", "remove"}),
+    (
+        "vx box ",
+        {"list", "info", "build", "add", "remove", "prune", "verify", "outdated", "update"},
+    ),
     ("vx --json box l", {"list"}),
     ("vx help bo", {"box"}),
     ("vx up --pro", {"--provider", "--provision"}),

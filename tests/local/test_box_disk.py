@@ -134,6 +134,16 @@ def test_a_disk_made_for_another_hypervisor_is_refused(
     assert "vx destroy" in caught.value.hint
 
 
+def test_an_empty_disk_stays_raw_whatever_its_guest_writes(tmp_path: Path) -> None:
+    box = box_with(tmp_path, None)
+    disk = tmp_path / "disk"
+    prepare_disk(box, disk, 2 * MIB)
+    with disk.open("r+b") as file:
+        file.write(b"QFI\xfb" + bytes(100))
+
+    assert prepare_disk(box, disk, 2 * MIB) == "raw"
+
+
 def test_a_disk_that_is_there_is_left_alone(tmp_path: Path) -> None:
     box = box_with(tmp_path, bytes(MIB))
     disk = tmp_path / "disk"

@@ -52,7 +52,7 @@ def prepare_disk(
     if form is None:
         return None
     if target.exists():
-        _check_there(target, form, size_bytes)
+        _check_there(box, target, form, size_bytes)
         return form
     make: Callable[[Path, int | None], None]
     if form == "qcow2":
@@ -116,9 +116,12 @@ def _wanted_size(box: Box, own: int, size_bytes: int | None) -> int:
     return wanted
 
 
-def _check_there(disk: Path, form: str, size_bytes: int | None) -> None:
+def _check_there(box: Box, disk: Path, form: str, size_bytes: int | None) -> None:
     with host_errors(f"read {disk}"):
-        found, size = checks.disk_format(disk), _virtual_size(disk)
+        # A disk that began empty is raw, whatever its guest wrote to it.
+        empty = ArtifactKind.DISK not in box.artifacts
+        found = "raw" if empty else checks.disk_format(disk)
+        size = _virtual_size(disk) if found == "qcow2" else disk.stat().st_size
     if found != form:
         raise MachineError(
             f"this machine's disk is a {found} image, and its hypervisor is to be given a {form} one",
