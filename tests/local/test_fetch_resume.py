@@ -46,6 +46,10 @@ class Kept:
     def write(self, data: bytes) -> None:
         self.data += data
 
+    @property
+    def keeps(self) -> bool:
+        return True
+
 
 @pytest.fixture
 def server() -> Iterator[FileServer]:

@@ -138,6 +138,10 @@ class Unpacking:
         self._size = 0
         self.result: tuple[Path, Digest, int] | None = None
 
+    @property
+    def keeps(self) -> bool:
+        return self._decoder is not None
+
     def write(self, data: bytes) -> None:
         """Raises UnpackError, BoxError when it unpacks to too much, HostError."""
         if self._through:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from vagrantish.errors import HostError
 from vagrantish.fetch.pipes import Feed
 from vagrantish.files import host_errors
+from vagrantish.formats.sparse import write_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from vagrantish.events import Cancel
 
 _PIECE = 1 << 20
+_WRITE_OUT_EVERY = 8 << 20
 
 
 class Sink(Protocol):
@@ -32,6 +34,10 @@ class Sink(Protocol):
         """From byte 0; also once more, and what came before is to be dropped then."""
 
     def write(self, data: bytes) -> None: ...
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps all there is in the bytes, so that they will not be needed."""
 
 
 class Pipeline:
@@ -53,7 +59,7 @@ class Pipeline:
         self._sink_error: Exception | None = None
         self.spoiled = False  # the sink does not like the bytes, and nothing says they are right
         self._writer: Feed | None = None
-        self._written = 0
+        self._written = self._written_out = 0
         with host_errors(f"write {path}"):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             self.size = os.fstat(self._descriptor).st_size
@@ -71,14 +77,14 @@ class Pipeline:
                 break
             self._hand_out(data)
             offset += len(data)
-        self.size = self._written = offset
+        self.size = self._written = self._written_out = offset
 
     def restart(self) -> None:
         """From byte 0. Raises HostError."""
         self._begin()
         with host_errors(f"write {self._path}"):
             os.ftruncate(self._descriptor, 0)
-        self.size = self._written = 0
+        self.size = self._written = self._written_out = 0
 
     def write(self, data: bytes) -> None:
         """Raises HostError, and what the sink raises."""
@@ -157,3 +163,7 @@ class Pipeline:
                 count = os.pwrite(self._descriptor, view, self._written)
                 self._written += count
                 view = view[count:]
+            if self._written - self._written_out >= _WRITE_OUT_EVERY:
+                if self._sink is None or not self._sink.keeps:
+                    write_out(self._descriptor, self._written_out, self._written)
+                self._written_out = self._written

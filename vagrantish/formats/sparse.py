@@ -49,10 +49,7 @@ class SparseFile:
                 begin += os.pwrite(self._descriptor, view[begin:end], offset + begin)
 
     def write_out(self, start: int, end: int) -> None:
-        """Have the host begin to put this on the disk, so that ``finish`` waits less."""
-        if sys.platform == "linux":
-            # Dirty pages are sent off and stay in memory (mm/fadvise.c); only clean ones go.
-            os.posix_fadvise(self._descriptor, start, end - start, os.POSIX_FADV_DONTNEED)
+        write_out(self._descriptor, start, end)
 
     def finish(self, size: int | None = None) -> None:
         """Give it its size, by default that of what ``write`` was given, and make it last."""
@@ -72,6 +69,13 @@ class SparseFile:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def write_out(descriptor: int, start: int, end: int) -> None:
+    """Have the host begin to put this on the disk, so that a later fsync waits less."""
+    if sys.platform == "linux":
+        # Dirty pages are sent off and stay in memory (mm/fadvise.c); only clean ones go.
+        os.posix_fadvise(descriptor, start, end - start, os.POSIX_FADV_DONTNEED)
 
 
 def filled(data: bytes, offset: int = 0) -> Iterator[tuple[int, int]]:
