@@ -14,9 +14,14 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from filelock import FileLock, Timeout
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+# A busy computer is no failure; what hangs runs into pytest's own limit.
+settings.register_profile("vx", deadline=None)
+settings.load_profile("vx")
 
 # Directly below /tmp: the path of a machine's socket must fit 103 bytes, and pytest's own
 # folders and macOS's TMPDIR leave too little of that.
