@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from vagrantish.events import Op
     from vagrantish.fetch import Download
+    from vagrantish.fetch.pipes import Feed
     from vagrantish.model import ArtifactKind, Fetched, Remote
     from vagrantish.paths import VxHome
 
@@ -118,12 +119,16 @@ class Intake:
 
 
 class Unpacking:
-    """Takes a download's bytes as they come; a compressed file is unpacked, others let through."""
+    """Takes a download's bytes as they come; a compressed file is unpacked, others let through.
+
+    What is unpacked is hashed and written in threads of their own.
+    """
 
     def __init__(self, target: Path, max_bytes: int) -> None:
         self._target = target
         self._max_bytes = max_bytes
         self._file: SparseFile | None = None
+        self._takers: list[Feed] = []
         self.begin()
 
     def begin(self) -> None:
@@ -155,6 +160,8 @@ class Unpacking:
 
     def _start(self) -> bytes:
         """Decide by what came so far; that is then to be fed."""
+        from vagrantish.fetch.pipes import Feed
+
         data, self._head = self._head, b""
         if not unpack.is_compressed(data) or self._holds_tar(data):
             self._through = True
@@ -162,6 +169,7 @@ class Unpacking:
         self._decoder = unpack.Unpacker()
         with host_errors(f"write {self._target}"):
             self._file = SparseFile(self._target)
+        self._takers = [Feed(self._hash.update), Feed(self._save)]
         return data
 
     @staticmethod
@@ -183,9 +191,13 @@ class Unpacking:
                     f"the disk unpacks to more than {format_size(self._max_bytes)}",
                     hint="No honest image does: tell its publisher.",
                 )
-            self._hash.update(piece)
-            with host_errors(f"write {self._target}"):
-                self._file.write(piece)
+            for taker in self._takers:
+                taker.put(piece)
+
+    def _save(self, piece: bytes) -> None:
+        assert self._file is not None
+        with host_errors(f"write {self._target}"):
+            self._file.write(piece)
 
     def end(self) -> None:
         """All came. Raises UnpackError when it is cut short."""
@@ -194,12 +206,17 @@ class Unpacking:
         if self._decoder is None or self._file is None:
             return
         self._decoder.finish()
+        for taker in self._takers:
+            taker.drain()
         with host_errors(f"write {self._target}"):
             self._file.finish()
         digest = Digest(algorithm="sha256", hex=self._hash.hexdigest())
         self.result = (self._target, digest, self._size)
 
     def close(self) -> None:
+        for taker in self._takers:
+            taker.stop()
+        self._takers = []
         if self._file is not None:
             self._file.close()
             self._file = None
