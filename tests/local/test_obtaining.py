@@ -57,6 +57,13 @@ disk.url = "{url}"
 [release.1.build.1]
 {arch} = {{ {promise} }}
 """
+KERNEL_BOX = f"""
+name = "corp"
+kernel.member = "vmlinuz"
+file.url = "{{url}}/all.tar"
+[release.1.build.1]
+{ARCH} = {{{{ {{promises}} }}}}
+"""
 
 
 class Shop:
@@ -75,6 +82,9 @@ class Shop:
         digest = hashlib.sha256(content).hexdigest()
         promise = f'digest = "sha256:{digest}", size = {len(content)}' if pinned else ""
         text = DISK_BOX.format(url=self.url, more=more, arch=ARCH, promise=promise)
+        return self.obtain_text(text)
+
+    def obtain_text(self, text: str) -> Box:
         published = releases.parse(text, source="corp")
         assert published is not None
         release = published.find(None, ARCH)
@@ -164,6 +174,32 @@ def test_a_disk_may_lie_in_a_tar_archive(shop: Shop, image: bytes, packed: str) 
 
     holds_the_image(box, image)
     assert box.sources[0].member == "img/disk.raw"
+
+
+def test_a_kernel_may_lie_in_an_archive_that_is_bigger_than_any_kernel(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vagrantish.box import checks
+
+    monkeypatch.setitem(checks._SIZE_MAX, ArtifactKind.KERNEL, 1 << 20)
+    shop.server.files["/all.tar"] = tar_of({"filler": os.urandom(2 << 20), "vmlinuz": kernel()})
+
+    box = shop.obtain_text(KERNEL_BOX.format(url=shop.server.url, promises=""))
+
+    assert bytes_of(box, ArtifactKind.KERNEL) == kernel()
+
+
+def test_each_file_of_an_archive_is_held_to_its_own_digest(shop: Shop) -> None:
+    archive = tar_of({"vmlinuz": kernel(), "initrd": gzip.compress(b"")})
+    shop.server.files["/all.tar"] = archive
+    right = f'kernel.digest = "sha256:{hashlib.sha256(archive).hexdigest()}"'
+    wrong = f'initrd.member = "initrd", initrd.digest = "sha256:{"0" * 64}"'
+
+    for promises in (wrong, f"{right}, {wrong}"):
+        with pytest.raises(DigestMismatch):
+            shop.obtain_text(KERNEL_BOX.format(url=shop.server.url, promises=promises))
+
+    shop.is_empty()
 
 
 # --- what is no disk ------------------------------------------------------------------------------

@@ -69,36 +69,33 @@ def _whole(store: BoxStore, ref: BoxRef, arch: str) -> Box | None:
     return found if found is not None and found.version == ref.version else None
 
 
-def _take_all(release: Release, home: VxHome, folder: Path, op: Op) -> Mapping[str, Intake]:
-    """Every download of the release, by its first URL, several at once."""
-    wanted: dict[str, Intake] = {}
+def _take_all(release: Release, home: VxHome, folder: Path, op: Op) -> Mapping[Remote, Intake]:
+    """Every download of the release, several at once; what promises differ in is got for each."""
+    wanted: dict[Remote, Intake] = {}
     for kind, part in release.parts.items():
+        # What else lies in an archive may be as big as a disk.
+        most = checks.size_limit(ArtifactKind.DISK if part.member else kind)
         intake = wanted.setdefault(
-            part.remote.urls[0],
-            Intake(
-                part.remote,
-                home=home,
-                folder=folder,
-                max_bytes=checks.size_limit(kind),
-                name=str(kind),
-            ),
+            part.remote,
+            Intake(part.remote, home=home, folder=folder, max_bytes=most, name=str(kind)),
         )
         if kind is ArtifactKind.DISK and not part.member:
             intake.unpack_as_it_comes()
     for name, remote in release.extensions.items():
-        intake = Intake(remote, home=home, folder=folder, max_bytes=_EXTENSION_MAX, name=name)
-        wanted.setdefault(remote.urls[0], intake)
+        wanted[remote] = Intake(
+            remote, home=home, folder=folder, max_bytes=_EXTENSION_MAX, name=name
+        )
     gather([intake.fetch for intake in wanted.values()], at_once=_AT_ONCE, op=op)
     return wanted
 
 
 def _assemble(
-    release: Release, taken: Mapping[str, Intake], home: VxHome, folder: Path, op: Op
+    release: Release, taken: Mapping[Remote, Intake], home: VxHome, folder: Path, op: Op
 ) -> tuple[Box, tuple[Staged | StagedExtension, ...]]:
     staged: list[Staged] = []
     sources: list[Source] = []
     for kind, part in release.parts.items():
-        intake = taken[part.remote.urls[0]]
+        intake = taken[part.remote]
         label = f"the {kind} {intake.label(part.member)}"
         item = intake.staged(kind, part.member, label=label, op=op)
         item = checks.checked(item, label=label, cmdline=release.cmdline, arch=release.arch, op=op)
@@ -146,11 +143,11 @@ def _assemble(
 
 
 def _extensions(
-    wanted: Mapping[str, Remote], taken: Mapping[str, Intake]
+    wanted: Mapping[str, Remote], taken: Mapping[Remote, Intake]
 ) -> tuple[list[StagedExtension], list[Source]]:
     staged, sources = [], []
     for name, remote in wanted.items():
-        intake = taken[remote.urls[0]]
+        intake = taken[remote]
         staged.append(intake.staged_extension(name))
         sources.append(_source_of(name, remote, intake, ""))
     return staged, sources

@@ -74,6 +74,7 @@ def _check_whole(release: Release) -> None:
     overlays = (SeedKind.OVERLAY, SeedKind.TINYCORE)
     if release.seed in overlays and ArtifactKind.INITRD not in parts and not release.disk_boots:
         raise ComposeError(f'seed = "{release.seed}" needs an [initrd] to add to')
+    _check_apart(release)
     _check_private(release)
 
 
@@ -147,6 +148,16 @@ def _extensions(table: dict[str, Any], words: Mapping[str, str]) -> dict[str, Re
         urls = _urls(url, mirrors, {**words, "extension": name, "file": file})
         found[name] = Remote(urls=urls, digest=digest)
     return found
+
+
+def _check_apart(release: Release) -> None:
+    parts = [(part.remote.urls[0], part.member) for part in release.parts.values()]
+    extensions = [(remote.urls[0], "") for remote in release.extensions.values()]
+    seen: set[tuple[str, str]] = set()
+    for url, member in (*parts, *extensions):
+        if (url, member) in seen:
+            raise ComposeError(f"{f'{member} in {url}' if member else url} is two of its files")
+        seen.add((url, member))
 
 
 def _check_private(release: Release) -> None:
