@@ -12,10 +12,14 @@ demo: ## boot a real machine, provision it, log in, halt it, remove it (examples
 	@scripts/bootstrap.sh demo
 	@scripts/demo.sh
 
-# Guests are emulated, a core each, so the tests that boot one run apart and two at a time.
+# Guests are emulated, a core each, so the tests that boot one run apart and two at a time. What
+# they boot is built while the others run; if it cannot be, they say why.
 test: check ## all checks and all tests, those with real guests too
 	@scripts/bootstrap.sh test
-	$(PYTEST) -q -r fEs -n logical --maxprocesses 8 --dist loadgroup -m "not vm"
+	@mkdir -p .cache
+	nice -n 5 .venv/bin/python -m tests.vm.prepare >.cache/prepare.log 2>&1 & making=$$!; \
+	$(PYTEST) -q -r fEs -n logical --maxprocesses 8 --dist loadgroup -m "not vm"; ended=$$?; \
+	wait $$making; cat .cache/prepare.log; exit $$ended
 	$(PYTEST) -q -r fEs -n 2 --dist loadgroup -m vm
 
 check: ## linters, types and formatting
