@@ -553,6 +553,22 @@ def test_without_a_digest_an_old_finished_file_is_fetched_again(
     assert got.path.read_bytes() == IMAGE
 
 
+def test_without_a_digest_what_a_killed_vx_had_finished_is_fetched_again(
+    server: FileServer, home: VxHome
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    home.downloads.mkdir(parents=True)
+    url = f"{server.url}/disk.img"
+    (home.downloads / f"url-{key_of(url)}.got.{gone.pid}.0123abcd").write_bytes(b"before")
+    time.sleep(0.02)
+
+    got = get(url, home=home)
+
+    assert got.path.read_bytes() == IMAGE
+    assert len(server.requests) == 1
+
+
 def test_a_silent_server_does_not_delay_the_users_wish_to_stop(
     server: FileServer, home: VxHome
 ) -> None:

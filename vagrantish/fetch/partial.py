@@ -70,13 +70,14 @@ class Partial:
                 path.unlink(missing_ok=True)
 
     def adopt(self, *, since: float | None) -> bool:
-        """Take ``data`` as the ``data.part``, to be verified; one from before ``since`` is dropped.
+        """Take ``data`` as the ``data.part``, to be verified; one that came before ``since`` is dropped.
 
         False when there is none. Raises HostError.
         """
         with host_errors(f"read {self.data}"):
             try:
-                if since is not None and self.data.stat().st_ctime < since:
+                # Not the time of its inode, which is that of its last renaming.
+                if since is not None and self.data.stat().st_mtime < since:
                     self.data.unlink()
                     return False
                 os.replace(self.data, self.part)
