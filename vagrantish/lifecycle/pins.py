@@ -102,7 +102,9 @@ def check(locked: LockedBox, box: Box, *, lock_name: str) -> None:
         if file.url:
             source = sources.get(file.part)
             digests = (
-                [f"sha256:{source.fetched.sha256}", source.pinned] if source is not None else []
+                [f"sha256:{source.fetched.sha256}", source.pinned]
+                if source is not None and source.member == file.member
+                else []
             )
         else:
             own = box.files.get(file.part)
