@@ -6,8 +6,11 @@ import datetime as dt
 import hashlib
 import ipaddress
 import ssl
+import threading
 import time
+from contextlib import contextmanager, suppress
 from email.utils import format_datetime
+from socketserver import StreamRequestHandler, TCPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,6 +42,30 @@ def server() -> Iterator[FileServer]:
     with file_server() as files:
         files.files["/disk.img"] = IMAGE
         yield files
+
+
+@contextmanager
+def raw_server(answer: bytes) -> Iterator[str]:
+    """Sends ``answer``, whatever it is asked."""
+
+    class Handler(StreamRequestHandler):
+        timeout = 5
+
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            with suppress(OSError):  # the client may have seen enough
+                self.wfile.write(answer)
+                self.rfile.read()  # until the client goes away
+
+    with TCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/disk.img"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +213,44 @@ def test_a_redirect_to_elsewhere_is_not_followed(
         get(pinned(f"{server.url}/away"), tmp_path)
 
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "target", ["http://[", "http://a:99999/x", f"http://{'a' * 300}.b/", "http://.a..b/"]
+)
+def test_of_a_malformed_url_it_is_said_whose_it_is(
+    server: FileServer, tmp_path: Path, target: str
+) -> None:
+    server.redirects["/away"] = target
+
+    with pytest.raises(FetchError, match=r"/away: it leads to a malformed URL"):
+        get(pinned(f"{server.url}/away"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\0\1\2 no HTTP\r\n\r\n",
+        b"HTTP/1.1 99999999 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 1000 + b"\r\n",
+    ],
+    ids=["no HTTP", "status", "a long header", "many headers"],
+)
+def test_an_answer_that_is_none_is_said_so(tmp_path: Path, answer: bytes) -> None:
+    with (
+        raw_server(answer) as url,
+        pytest.raises(FetchError, match=r"the server's answer is no sound HTTP"),
+    ):
+        get(pinned(url), tmp_path)
+
+
+def test_what_a_redirect_says_itself_is_not_read(server: FileServer, tmp_path: Path) -> None:
+    head = f"HTTP/1.1 302 Found\r\nLocation: {server.url}/disk.img\r\n"
+    endless = f"{head}Content-Length: 999999999999\r\n\r\n".encode() + bytes(1 << 20)
+
+    with raw_server(endless) as url:
+        assert get(pinned(url), tmp_path).path.read_bytes() == IMAGE
 
 
 def test_a_password_is_not_carried_to_another_server(server: FileServer, tmp_path: Path) -> None:

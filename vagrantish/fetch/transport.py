@@ -20,10 +20,14 @@ from vagrantish import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_REDIRECTS = (301, 302, 303, 307, 308)
 _REDIRECTS_MAX = 10
 _PIECE = 1 << 20
 _POOL = 16
 _REASON_MAX = 80
+_MALFORMED = "the URL is malformed"
+_LEADS_TO_MALFORMED = "it leads to a malformed URL"
+_NO_HTTP = "the server's answer is no sound HTTP"
 _PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _RANGE = re.compile(r"bytes\s+(?:([0-9]{1,15})-([0-9]{1,15})|\*)/([0-9]{1,15}|\*)")
@@ -101,7 +105,7 @@ class Answer:
         try:
             return self._response.raw.read1(_PIECE, decode_content=False) or b""
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise trouble_of(error) from error
+            raise _trouble_of(error) from error
         except (ValueError, AttributeError) as error:  # shut down by another thread
             raise Trouble("the connection broke off", passing=True) from error
 
@@ -116,12 +120,17 @@ class Answer:
         self._response.close()
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Even one that follows no redirects reads their bodies, however long, if it sees any."""
+
+
 class Transport:
     """Connections that are kept and used again; safe to use from several threads."""
 
     def __init__(self, patience: Patience | None = None) -> None:
         self.patience = patience or Patience()
-        self._session = requests.Session()
+        self._session = _Session()
         adapter = HTTPAdapter(pool_connections=_POOL, pool_maxsize=_POOL, max_retries=0)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
@@ -132,16 +141,18 @@ class Transport:
 
     def ask(self, url: str, headers: Mapping[str, str], *, plain_ok: bool) -> Answer:
         """``plain_ok``: a redirect may lead from https to http. Raises Trouble."""
+        malformed = _MALFORMED
         for _ in range(_REDIRECTS_MAX + 1):
-            response = self._get(url, headers)
-            target = self._session.get_redirect_target(response)
-            if target is None:
+            response = self._get(url, headers, malformed)
+            target = response.headers.get("Location")
+            if response.status_code not in _REDIRECTS or target is None:
                 return _good(Answer(response, url))
             response.close()
-            url = _followed(url, target, plain_ok=plain_ok)
+            url, malformed = _followed(url, target, plain_ok=plain_ok), _LEADS_TO_MALFORMED
         raise Trouble(f"more than {_REDIRECTS_MAX} redirects")
 
-    def _get(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+    def _get(self, url: str, headers: Mapping[str, str], malformed: str) -> requests.Response:
+        """``malformed`` is what to say of such a URL. Raises Trouble."""
         try:
             return self._session.get(
                 url,
@@ -150,10 +161,8 @@ class Transport:
                 allow_redirects=False,
                 timeout=(self.patience.connect_s, self.patience.read_s),
             )
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise trouble_of(error) from error
-        except (ValueError, UnicodeError) as error:
-            raise Trouble("the URL is malformed") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            raise _trouble_of(error, malformed) from error
 
     def close(self) -> None:
         self._session.close()
@@ -161,10 +170,11 @@ class Transport:
 
 def _followed(url: str, target: str, *, plain_ok: bool) -> str:
     try:
-        new = urljoin(url, target)
+        # Header bytes come as latin-1; most that are not ASCII are UTF-8.
+        new = urljoin(url, target.encode("latin-1").decode())
         scheme = urlsplit(new).scheme
     except ValueError:
-        raise Trouble("it leads to a malformed URL") from None
+        raise Trouble(_LEADS_TO_MALFORMED) from None
     if scheme not in ("http", "https"):
         raise Trouble("it leads to something that is not http or https")
     if scheme == "http" and urlsplit(url).scheme == "https" and not plain_ok:
@@ -196,7 +206,7 @@ def _wish(retry_after: str) -> float | None:
         return None
 
 
-def trouble_of(error: Exception) -> Trouble:
+def _trouble_of(error: Exception, malformed: str = _MALFORMED) -> Trouble:
     """What went wrong, without the URL the libraries repeat in their texts."""
     chain: list[BaseException] = [error]
     while (inner := _inner(chain[-1])) is not None and inner not in chain:
@@ -216,7 +226,7 @@ def trouble_of(error: Exception) -> Trouble:
     if isinstance(last, OSError) and last.strerror:
         return Trouble(last.strerror.lower(), passing=True)
     if isinstance(error, ValueError):
-        return Trouble("the URL is malformed")
+        return Trouble(malformed)
     return Trouble(kinds[-1], passing=True)
 
 
@@ -228,6 +238,11 @@ _WORDS = {
     "ProxyError": ("the proxy refuses", True),
     "SSLError": ("the encrypted connection failed", True),
     "InvalidSchema": ("it leads to something that is not http or https", False),
+    "InvalidProxyURL": ("the proxy's address is malformed", False),
+    "InvalidHeader": (_NO_HTTP, True),
+    "LineTooLong": (_NO_HTTP, True),
+    "BadStatusLine": (_NO_HTTP, True),
+    "HTTPException": (_NO_HTTP, True),
     "IncompleteRead": ("the connection broke off", True),
     "ProtocolError": ("the connection broke off", True),
 }
