@@ -1,4 +1,4 @@
-"""The micro box, built once and shared by every test that boots it."""
+"""The micro box, built once and shared by every test that boots it; publishers for the others."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
 
+from tests.conftest import Vx, end_processes_of
+from tests.fakes import images, tinycore
+from tests.fakes.upstream import upstream
 from vagrantish import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.fakes.upstream import Upstream
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,3 +79,59 @@ def _link_or_copy(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:  # another file system
         shutil.copy2(source, target)
+
+
+# --- published boxes -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publishers:
+    server: Upstream
+    catalog: Path  # a folder of definitions that lead to the server
+
+
+@pytest.fixture(scope="session")
+def publishers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publishers]:
+    """Those of the boxes that are booted here; one for each of xdist's workers."""
+    lacking = images.MISSING or ([tinycore.MISSING] if tinycore.MISSING else [])
+    if lacking:
+        pytest.skip(f"not installed: {', '.join(lacking)}")
+    made = images.open_images()
+    ubuntu = made.ubuntu()
+    files = {
+        "debian": made.debian(),
+        "ubuntu": ubuntu.disk,
+        "ubuntu-kernel": ubuntu.kernel,
+        "ubuntu-initrd": ubuntu.initrd,
+        "centos": made.centos(),
+        "alpine-netboot": made.alpine_netboot(),
+        "tinycore": tinycore.cached().folder,
+    }
+    folder = tmp_path_factory.mktemp("publishers")
+    (folder / "served").mkdir()
+    with upstream(folder / "served", files) as server:
+        catalog = server.definitions(folder / "catalog")
+        yield Publishers(server=server, catalog=catalog)
+
+
+@pytest.fixture
+def new_home(homes: Path) -> Iterator[Callable[[Path], Path]]:
+    """Makes empty homes that know one catalog; nothing started from them outlives the test."""
+    folder = Path(tempfile.mkdtemp(prefix="", dir=homes))
+
+    def make(catalog: Path) -> Path:
+        home = Path(tempfile.mkdtemp(prefix="h", dir=folder))
+        (home / "config.toml").write_text(f'catalogs = ["{catalog}"]\n', encoding="utf-8")
+        return home
+
+    yield make
+    end_processes_of(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def published(publishers: Publishers, new_home: Callable[[Path], Path], tmp_path: Path) -> Vx:
+    """``vx`` in an empty project folder, with an empty home that knows the publishers."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return Vx(home=new_home(publishers.catalog), folder=folder)
