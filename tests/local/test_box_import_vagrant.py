@@ -315,6 +315,16 @@ def test_catalogs_without_a_fitting_box_say_what_they_have(
     assert why in refused(home, tmp_path / "catalog.json", wishes)
 
 
+def test_a_catalog_that_leads_to_no_address_is_told(
+    home: VxHome, server: FolderServer, images: Path, tmp_path: Path
+) -> None:
+    offer = catalog(("1", provider("https://[::1/v\x1b.box")))
+    (tmp_path / "catalog.json").write_bytes(offer)
+
+    for place in (tmp_path / "catalog.json", publish(server, images, offer)):
+        assert "leads to https://[::1/v?.box, which is no address" in refused(home, place, X86)
+
+
 def test_a_catalog_on_this_host_may_name_a_file_beside_it(
     home: VxHome, images: Path, tmp_path: Path
 ) -> None:

@@ -126,6 +126,18 @@ def test_other_schemes_are_refused(home: VxHome) -> None:
         imported(home, "ftp://vx.invalid/x", quiet_op())
 
 
+@pytest.mark.parametrize("url", ["https://[::1/x.qcow2", "https://[::1/x", "https://a:b/c.json"])
+@pytest.mark.parametrize("provider", [None, "libvirt"])
+def test_a_malformed_url_is_told(home: VxHome, url: str, provider: str | None) -> None:
+    with pytest.raises(FetchError, match="the URL is malformed"):
+        imported(home, url, quiet_op(), wishes=Wishes(name="mine", provider=provider))
+
+
+def test_a_url_without_a_server_is_told(home: VxHome) -> None:
+    with pytest.raises(FetchError, match="names no server"):
+        imported(home, "https:///x.qcow2", quiet_op())
+
+
 def test_a_packed_box_is_taken_from_the_web(
     home: VxHome, server: FolderServer, tmp_path: Path
 ) -> None:

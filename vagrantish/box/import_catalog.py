@@ -51,12 +51,18 @@ def offered(catalog: Given, job: Job) -> Given:
 
 
 def _got(catalog: Given, offer: Offer, job: Job, digest: Digest | None) -> Given:
-    if not catalog.is_local:
+    try:
         url = urljoin(catalog.url, offer.url)
+        in_url = unquote(urlsplit(offer.url).path)
+    except ValueError as error:
+        raise BoxError(
+            f"{catalog.label} leads to {shown(offer.url)}, which is no address ({error})"
+        ) from error
+    if not catalog.is_local:
         return import_web.fetched(url, job, digest)
     if import_web.is_url(offer.url) and not offer.url.lower().startswith("file:"):
         return import_web.fetched(offer.url, job, digest)
-    path = Path(unquote(urlsplit(offer.url).path) if ":" in offer.url else offer.url)
+    path = Path(in_url if ":" in offer.url else offer.url)
     given = local(catalog.path.parent / path, str(path))
     if digest is not None:
         check_digest(given, digest, job.op)

@@ -42,28 +42,37 @@ def names_a_catalog(url: str) -> bool:
     return path.endswith(".json") or "/api/v2/vagrant/" in path
 
 
-def check(url: str, digest: Digest | None) -> str:
-    """The URL as it may be shown. Raises FetchError, BoxError when nothing would protect it."""
-    shown = urls.shown(url)
-    if urlsplit(url).scheme not in ("http", "https"):
+def shown(url: str) -> str:
+    """The URL as it may be shown. Raises FetchError for one that cannot be fetched."""
+    text = urls.shown(url)
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
         raise FetchError(
-            f"cannot fetch {shown}: only http and https are known",
+            f"cannot fetch {text}: only http and https are known",
             hint="Fetch it by other means, and give the path of the file.",
         )
+    if not parts.hostname:
+        raise FetchError(f"cannot fetch {text}: the URL names no server")
+    return text
+
+
+def check(url: str, digest: Digest | None) -> str:
+    """As `shown`; raises BoxError too, when nothing would protect it."""
+    text = shown(url)
     if digest is None and not urls.is_private(url):
         raise BoxError(
-            f"{shown} comes over plain http, where anybody on the way can change it",
+            f"{text} comes over plain http, where anybody on the way can change it",
             hint="Give an https address, or what it has to be: --digest sha256:….",
         )
-    return shown
+    return text
 
 
 def fetched(url: str, job: Job, digest: Digest | None) -> Given:
     """Raises FetchError, DigestMismatch, BoxError, HostError; what came is kept for the next try."""
-    shown = check(url, digest)
+    text = check(url, digest)
     unpacking = Unpacking(job.folder / "unpacked", TOTAL_MAX)
     try:
-        with _told(shown):
+        with _told(text):
             download = fetch_remote(
                 Remote(urls=(url,), digest=digest),
                 home=job.home,
@@ -79,7 +88,7 @@ def fetched(url: str, job: Job, digest: Digest | None) -> Given:
         path, sha256, size = unpacking.result
         unpacked = Staged(kind=ArtifactKind.DISK, path=path, digest=sha256, size_bytes=size)
     return replace(
-        given(url, shown),
+        given(url, text),
         path=unpacked.path if unpacked else download.path,
         download=download,
         pinned=str(digest) if digest else "",

@@ -66,15 +66,11 @@ def add(home: VxHome, request: Request, *, op: Op) -> Box:
 def _given(what: str, job: Job) -> Given:
     """The file itself: fetched, found in a catalog, and what its digest has to be."""
     wanted = job.wishes.digest
-    if not import_web.is_url(what):
-        given = local(Path(what).expanduser().absolute(), what)
-    elif job.wishes.provider or import_web.names_a_catalog(what):
-        given = import_web.fetched(what, job, None)
-    else:
-        shown = import_web.check(what, wanted)
-        if import_web.names_a_disk(what):
-            named(import_web.given(what, shown), job.wishes)
-        given = import_web.fetched(what, job, wanted)
+    given = (
+        _from_web(what, job)
+        if import_web.is_url(what)
+        else local(Path(what).expanduser().absolute(), what)
+    )
     if given.path.is_dir():
         return given
     if import_kinds.look(given.path).kind is Kind.CATALOG:
@@ -82,6 +78,16 @@ def _given(what: str, job: Job) -> Given:
     if wanted is not None and not given.pinned:
         check_digest(given, wanted, job.op)
     return given
+
+
+def _from_web(url: str, job: Job) -> Given:
+    shown = import_web.shown(url)
+    if job.wishes.provider or import_web.names_a_catalog(url):
+        return import_web.fetched(url, job, None)
+    import_web.check(url, job.wishes.digest)
+    if import_web.names_a_disk(url):
+        named(import_web.given(url, shown), job.wishes)
+    return import_web.fetched(url, job, job.wishes.digest)
 
 
 def _added(given: Given, job: Job, *, force: bool) -> Box:
