@@ -22,6 +22,7 @@ while [ ! -s "$r/result.json" ]; do
   [ "$stage" = "$told" ] || { echo "stage=$stage"; told=$stage; }
   n=$((n + 1))
   if [ $((n % 12)) = 4 ]; then
+    echo # where nobody listens any more, this ends it
     case $(systemctl is-system-running 2>/dev/null) in running | degraded) break;; esac
   fi
   sleep 0.25 2>/dev/null || sleep 1
