@@ -18,6 +18,8 @@ from tests.fakes.corpbox import OTHER_ARCH, Corp, digest_of
 from tests.fakes.http import FileServer, file_server
 from tests.fakes.mounts import own_mounts
 from tests.fakes.tinybox import ARCH, box_folder, kernel
+from vagrantish.config import lockfile
+from vagrantish.model import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -232,6 +234,24 @@ def test_offline_with_nothing_fetched_is_one_clear_error(cli: Cli, corp: Corp) -
     assert corp.url("1") in told.err
     assert "offline" in told.err
     assert corp.server.requests == []
+
+
+@pytest.mark.parametrize("verb", ["lock", "fetch"])
+def test_what_others_boot_stays_when_another_architecture_is_added(
+    cli: Cli, corp: Corp, verb: str
+) -> None:
+    cli("lock")
+    whole = lockfile.parse(lock_of(cli).read_text("utf-8"), "x")
+    theirs = tuple(box for box in whole.boxes if box.arch == OTHER_ARCH)
+    lock_of(cli).write_text(lockfile.encode(Lock(boxes=theirs)), "utf-8")
+    forget(cli)
+    corp.publish("1", "2")
+
+    assert cli(verb).status == 0
+
+    after = lockfile.parse(lock_of(cli).read_text("utf-8"), "x")
+    assert theirs == tuple(box for box in after.boxes if box.arch == OTHER_ARCH)
+    assert after.box("corp", "1", ARCH) is not None
 
 
 # --- what is not as the lock has it ---------------------------------------------------------------

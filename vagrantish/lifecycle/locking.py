@@ -117,12 +117,14 @@ def _relock(
     for ref in refs:
         moving = update is not None and (not update or ref.name in update)
         there = [box for box in old.boxes if (box.name, box.asked) == (ref.name, ref.version or "")]
-        here = any(box.arch == host_arch() for box in there)
-        if here and not moving:
-            entries += there
+        kept = [] if moving else there
+        entries += kept
+        if any(box.arch == host_arch() for box in kept):
             continue
         box = get_box(services, ref, op=op) if moving else resolve_box(services, ref, op=op)
-        entries += _entries(services, ref, box, op=op)
+        # Those of another architecture may boot what is kept already.
+        arches = {box.arch for box in kept}
+        entries += [e for e in _entries(services, ref, box, op=op) if e.arch not in arches]
     remember(services, ())
     new = Lock(boxes=tuple(entries), scripts=scripts_of(project.machines))
     _write(services, new, on_failure=None)
