@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import subprocess
+import time
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,13 @@ def vx_up(vx: Vx, *words: str) -> str:
 
 
 def ssh(vx: Vx, script: str) -> str:
-    return vx.run("ssh", "-c", script).stdout
+    done = vx.run("ssh", "-c", script, status=None)
+    if done.returncode == 255:  # ssh's own; the guest's sshd may have written down why
+        time.sleep(5)
+        journal = vx.run("ssh", "-c", "sudo journalctl -b -u ssh -n 60", status=None)
+        pytest.fail(f"{done}\n{journal.stdout}")
+    assert done.returncode == 0, done
+    return done.stdout
 
 
 def as_root(vx: Vx, script: str) -> None:
