@@ -245,6 +245,25 @@ def test_an_answer_that_is_none_is_said_so(tmp_path: Path, answer: bytes) -> Non
         get(pinned(url), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("proxy", "why"),
+    [
+        ("http://127.0.0.1:9", "the proxy refuses"),
+        ("http://127.0.0.1:99999", "malformed, or the one of the proxy"),
+        ("http://", "malformed, or the one of the proxy"),
+        ("odd://127.0.0.1:9", "malformed, or the one of the proxy"),
+        ("socks5://127.0.0.1:9", "a SOCKS proxy"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str, why: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+
+    with pytest.raises(FetchError, match=why):
+        get(pinned("http://vx.invalid/disk.img"), tmp_path)
+
+
 def test_what_a_redirect_says_itself_is_not_read(server: FileServer, tmp_path: Path) -> None:
     head = f"HTTP/1.1 302 Found\r\nLocation: {server.url}/disk.img\r\n"
     endless = f"{head}Content-Length: 999999999999\r\n\r\n".encode() + bytes(1 << 20)

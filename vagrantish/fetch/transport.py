@@ -162,6 +162,8 @@ class Transport:
                 timeout=(self.patience.connect_s, self.patience.read_s),
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            if requests.utils.get_environ_proxies(url):
+                malformed += ", or the one of the proxy that the environment names"
             raise _trouble_of(error, malformed) from error
 
     def close(self) -> None:
@@ -237,8 +239,7 @@ _WORDS = {
     "NameResolutionError": ("the server's name is not known", True),
     "ProxyError": ("the proxy refuses", True),
     "SSLError": ("the encrypted connection failed", True),
-    "InvalidSchema": ("it leads to something that is not http or https", False),
-    "InvalidProxyURL": ("the proxy's address is malformed", False),
+    "InvalidSchema": ("the environment names a SOCKS proxy, which vx does not know", False),
     "InvalidHeader": (_NO_HTTP, True),
     "LineTooLong": (_NO_HTTP, True),
     "BadStatusLine": (_NO_HTTP, True),
