@@ -80,6 +80,14 @@ def sweep_staged(*paths: Path) -> None:
                 staged.unlink(missing_ok=True)
 
 
+def sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_dir(path: Path) -> None:
     """Make a rename inside ``path`` last; a no-op where folders cannot be opened."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -172,6 +180,29 @@ def clone(source: Path, target: Path) -> None:
         except BaseException:
             target.unlink(missing_ok=True)
             raise
+
+
+def move(source: Path, target: Path) -> None:
+    """Put a file, which the caller has synced, in the place of another. Raises HostError.
+
+    A folder of VX_HOME may be a link to another file system: then it is copied beside its place.
+    """
+    with host_errors(f"write {target}"):
+        try:
+            os.replace(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            staged = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+            clone(source, staged)
+            try:
+                shutil.copymode(source, staged)
+                sync_file(staged)
+                os.replace(staged, target)
+            except BaseException:
+                staged.unlink(missing_ok=True)
+                raise
+            source.unlink()
 
 
 def _ficlone(source_fd: int, target_fd: int) -> bool:

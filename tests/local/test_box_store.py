@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -24,6 +26,7 @@ from vagrantish.model import ArtifactKind, Box, BoxRef
 from vagrantish.paths import VxHome
 
 TINY = BoxRef(name="tiny")
+SHM = Path("/dev/shm")
 
 
 @pytest.fixture
@@ -349,6 +352,26 @@ def test_a_killed_add_is_absent_or_whole_and_the_next_one_succeeds(
     store.find(TINY, ARCH)
     assert list(home.tmp.iterdir()) == []
     assert len(list((home.artifacts / "sha256").iterdir())) == 1
+
+
+@pytest.mark.skipif(not SHM.is_dir(), reason="needs a second file system")
+@pytest.mark.parametrize("elsewhere", ["tmp", "artifacts"])
+def test_folders_of_the_home_may_lie_on_another_file_system(
+    home: VxHome, store: BoxStore, tmp_path: Path, elsewhere: str
+) -> None:
+    with TemporaryDirectory(dir=SHM) as other:
+        if os.stat(other).st_dev == tmp_path.stat().st_dev:
+            pytest.skip("needs a second file system")
+        home.root.mkdir(exist_ok=True)
+        (home.root / elsewhere).symlink_to(other)
+
+        box = add(store, box_folder(tmp_path))
+
+        (artifact,) = box.artifacts.values()
+        assert hashlib.sha256(artifact.path.read_bytes()).hexdigest() == artifact.digest.hex
+        assert artifact.path.stat().st_mode & 0o777 == 0o444
+        assert list(home.tmp.iterdir()) == []
+        assert len(list(artifact.path.parent.iterdir())) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small tmpfs")

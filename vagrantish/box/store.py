@@ -156,7 +156,7 @@ class BoxStore:
 
     def keep(self, staged: Iterable[Staged | StagedExtension]) -> None:
         """Move staged artifacts into the store; the caller holds the lock. Raises HostError."""
-        from vagrantish.files import host_errors, make_dir, sync_dir
+        from vagrantish.files import host_errors, make_dir, move, sync_dir
 
         for item in staged:
             target = boxfile.artifact_path(self._home, item.digest)
@@ -164,7 +164,7 @@ class BoxStore:
             with host_errors(f"write {target}"):
                 # Also over one that is there: its size is all that was looked at since it came.
                 item.path.chmod(0o444)
-                os.replace(item.path, target)
+                move(item.path, target)
                 sync_dir(target.parent)
 
     def publish(

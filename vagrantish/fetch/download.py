@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import time
-import uuid
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -15,7 +12,7 @@ from vagrantish.fetch.blocks import Haste
 from vagrantish.fetch.getting import Getting
 from vagrantish.fetch.partial import Partial, key_of
 from vagrantish.fetch.transport import Transport
-from vagrantish.files import clone, host_errors
+from vagrantish.files import host_errors, move, sync_file
 from vagrantish.locks import hold
 from vagrantish.model import Remote
 
@@ -47,23 +44,10 @@ class Download:
         Until then it need not be: what is found in a later run is hashed again.
         """
         with host_errors(f"write {target}"):
-            _sync(self.path)
-            try:
-                os.replace(self.path, target)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                self._carry(target)
+            sync_file(self.path)
+        move(self.path, target)
         self.path = target
         self._taken = True
-
-    def _carry(self, target: Path) -> None:
-        """To another file system."""
-        staged = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-        clone(self.path, staged)
-        _sync(staged)
-        os.replace(staged, target)
-        self.path.unlink()
 
     def discard(self) -> None:
         """Remove it, unless it was taken."""
@@ -80,14 +64,6 @@ class Download:
         trace: TracebackType | None,
     ) -> None:
         self.discard()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def fetch(
