@@ -29,7 +29,7 @@ check: ## linters, types and formatting
 	.venv/bin/mypy
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck scripts/*.sh .ci/run; fi
 
-bench: ## how fast vx is, beside the same guest started by hand
+bench: ## how fast vx is, beside the same done by hand
 	@scripts/bootstrap.sh bench
 	.venv/bin/python -m scripts.bench
 
