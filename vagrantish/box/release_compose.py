@@ -116,11 +116,9 @@ def _urls(url: str, mirrors: Sequence[str], words: Mapping[str, str]) -> tuple[s
 def _check(table: dict[str, Any], url: str, words: Mapping[str, str]) -> Check:
     keys = tuple(key.upper() for key in table.get("keys", ()))
     sums, signature = (
-        urljoin(url, fill(table[key], words)) if table.get(key) else ""
+        _beside(url, fill(table[key], words)) if table.get(key) else ""
         for key in ("sums", "signature")
     )
-    for link in filter(None, (sums, signature)):
-        _file_name(link)
     signed = table.get("signed", "sums" if signature or keys else "")
     if signed and not keys:
         raise ComposeError("what is signed is checked with keys: write their fingerprints")
@@ -130,6 +128,15 @@ def _check(table: dict[str, Any], url: str, words: Mapping[str, str]) -> Check:
         raise ComposeError("a check needs sums, or a signature of the file itself")
     name = fill(table.get("name", "{file}"), words)
     return Check(sums_url=sums, name=name, signature_url=signature, signed=signed, keys=keys)
+
+
+def _beside(url: str, link: str) -> str:
+    try:
+        whole = urljoin(url, link)
+    except ValueError as error:
+        raise ComposeError(f"{link} is no address ({error})") from error
+    _file_name(whole)
+    return whole
 
 
 def _extensions(table: dict[str, Any], words: Mapping[str, str]) -> dict[str, Remote]:

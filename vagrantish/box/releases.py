@@ -87,7 +87,6 @@ def parse(text: str, *, source: str, origin: str = "") -> Published | None:
     top = open_table(text, source)
     if "release" not in top and not _means_to_be(top.table):
         return None
-    top.refuse_others(release_levels.TOP)
     release_levels.Levels(top).check()
     name = top.named("name", None, reference.check_name)
     description = top.text_of("description")
