@@ -38,6 +38,11 @@ def host_error(error: OSError, doing: str) -> HostError:
         hint = (
             "Free some space, or point VX_HOME at a bigger disk; then run the same command again."
         )
+    elif error.errno == errno.EFBIG:
+        hint = (
+            "Its file system or `ulimit -f` allows no file that big: point VX_HOME elsewhere, "
+            "or raise the limit."
+        )
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         hint = "Check who owns it and its mode, or point VX_HOME at a folder you can write."
     where = f": {error.filename}" if error.filename and str(error.filename) not in doing else ""

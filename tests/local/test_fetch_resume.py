@@ -620,6 +620,7 @@ def test_a_disk_that_is_full_mid_way_is_a_host_error_and_the_start_is_kept(
     got = get(f"{server.url}/disk.img", home=home, digest=digest_of(IMAGE))
 
     assert "cannot write" in done.stdout, done.stderr
+    assert "| Its file system or `ulimit -f` allows no file that big" in done.stdout
     assert "is kept" in done.stdout
     assert got.path.read_bytes() == IMAGE
     assert server.asked("/disk.img") == ["bytes=200000-"]

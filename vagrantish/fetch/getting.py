@@ -73,7 +73,7 @@ class Getting:
         except HostError as error:
             if not pipeline.size:
                 raise
-            raise HostError(error.message, hint=error.hint + _KEPT) from error
+            raise HostError(error.message, hint=f"{error.hint}{_KEPT}".strip()) from error
         finally:
             pipeline.close()
             if pipeline.spoiled:
