@@ -415,6 +415,20 @@ def test_whoever_is_killed_while_adding_leaves_nothing_in_the_way(
     project.is_complete()
 
 
+def test_what_was_fetched_is_kept_when_the_host_cannot_go_on(project: Project) -> None:
+    project.home.artifacts.write_text("in the way of a folder")
+    failed = project.start("fetch")
+    _, err = failed.communicate(timeout=60)
+    assert (failed.returncode, "cannot make the folder" in err) == (5, True), err
+    project.home.artifacts.unlink()
+
+    finish(project.start("fetch"))
+
+    project.is_complete()
+    assert len(project.corp.server.asked(project.path)) == 1
+    assert list(project.home.downloads.iterdir()) == []
+
+
 def test_two_at_once_fetch_once(project: Project) -> None:
     project.corp.server.rates[project.path] = 4e6
     first = project.start("fetch")

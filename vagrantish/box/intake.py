@@ -113,6 +113,10 @@ class Intake:
     def _sha256(self) -> Digest:
         return Digest(algorithm="sha256", hex=self.fetched.sha256)
 
+    def give_back(self) -> None:
+        """This host could not go on: what was fetched stays for the next try."""
+        self._got.give_back()
+
     def discard(self) -> None:
         """What is not needed any more once the box is in the store."""
         self._got.discard()

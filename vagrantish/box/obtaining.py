@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vagrantish.box import boxfile, checks, ondisk
 from vagrantish.box.intake import Intake
-from vagrantish.errors import BoxError
+from vagrantish.errors import BoxError, HostError
 from vagrantish.files import staging
 from vagrantish.model import ArtifactKind, Box, BoxRef, Extension, Source
 from vagrantish.workers import gather
@@ -38,11 +38,16 @@ def obtain(store: BoxStore, home: VxHome, release: Release, *, force: bool, op: 
             return there
         with staging(home.tmp) as folder:
             taken = _take_all(release, home, folder, op)
-            with op.step("box:add", f"Adding {ref}") as step:
-                box, staged = _assemble(release, taken, home, folder, op)
-                _tell_what_changed(there, box, op)
-                published = store.publish(box, staged, force=force, op=op)
-                step.outcome = f"added {box.label}"
+            try:
+                with op.step("box:add", f"Adding {ref}") as step:
+                    box, staged = _assemble(release, taken, home, folder, op)
+                    _tell_what_changed(there, box, op)
+                    published = store.publish(box, staged, force=force, op=op)
+                    step.outcome = f"added {box.label}"
+            except (HostError, OSError):
+                for intake in taken.values():
+                    intake.give_back()
+                raise
         for intake in taken.values():
             intake.discard()
         return published

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from vagrantish.errors import FetchError
+from vagrantish.errors import FetchError, HostError
 from vagrantish.fetch import promise, urls
 from vagrantish.fetch.blocks import Haste
 from vagrantish.fetch.getting import Getting
@@ -36,6 +36,7 @@ class Download:
     def __init__(self, path: Path, fetched: Fetched) -> None:
         self.path = path
         self.fetched = fetched
+        self._own = path
         self._taken = False
 
     def take(self, target: Path) -> None:
@@ -48,6 +49,13 @@ class Download:
         move(self.path, target)
         self.path = target
         self._taken = True
+
+    def give_back(self) -> None:
+        """What was taken did not serve after all, and is left for a later run, if it can be."""
+        with suppress(OSError, HostError):
+            if self._taken:
+                self.path.chmod(0o644)  # who takes it may have made it read-only
+                move(self.path, self._own)
 
     def discard(self) -> None:
         """Remove it, unless it was taken."""
