@@ -21,7 +21,20 @@ ROWS = (
     {"__main__", "cli"},
     {"lifecycle"},
     {"box", "config", "machine", "provider", "provision", "seed", "ssh"},
-    {"formats", "files", "fetch", "locks", "paths", "proc", "render", "resources", "toml", "wait", "workers"},
+    {
+        "formats",
+        "files",
+        "fetch",
+        "locks",
+        "paths",
+        "proc",
+        "render",
+        "resources",
+        "toml",
+        "urls",
+        "wait",
+        "workers",
+    },
     {"model", "errors", "events", "units", "__init__"},
 )
 # The packages of this row do not know each other: lifecycle joins them.
@@ -137,7 +150,9 @@ def test_every_exception_is_needed_and_has_a_decision_record() -> None:
 def test_what_is_imported_is_what_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {
-        match[0].lower() for text in project["dependencies"] if (match := re.match(r"[\w.-]+", text))
+        match[0].lower()
+        for text in project["dependencies"]
+        if (match := re.match(r"[\w.-]+", text))
     }
 
     modules = {_MODULES.get(name, name) for name in declared}

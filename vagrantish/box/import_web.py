@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from vagrantish import urls
 from vagrantish.box.archive import TOTAL_MAX
 from vagrantish.box.import_job import Given
 from vagrantish.box.ingest import Staged
 from vagrantish.box.intake import Unpacking
 from vagrantish.errors import BoxError, FetchError
-from vagrantish.fetch import fetch_remote, urls
+from vagrantish.fetch import fetch_remote
 from vagrantish.formats import unpack
 from vagrantish.model import ArtifactKind, Remote
 

@@ -6,8 +6,9 @@ import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
+from vagrantish import urls
 from vagrantish.errors import FetchError, HostError
-from vagrantish.fetch import promise, urls
+from vagrantish.fetch import promise
 from vagrantish.fetch.blocks import Haste
 from vagrantish.fetch.getting import Getting
 from vagrantish.fetch.partial import Partial, key_of

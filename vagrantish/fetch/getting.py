@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vagrantish import urls
 from vagrantish.errors import BoxError, DigestMismatch, FetchError, HostError
-from vagrantish.fetch import urls
 from vagrantish.fetch.partial import key_of
 from vagrantish.fetch.pipeline import Pipeline
 from vagrantish.fetch.pull import Limits, Pull

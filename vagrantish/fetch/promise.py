@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vagrantish import urls
 from vagrantish.errors import BoxError, FetchError
-from vagrantish.fetch import checksums, signatures, urls
+from vagrantish.fetch import checksums, signatures
 from vagrantish.fetch.pipes import Incoming
 from vagrantish.fetch.transport import Trouble
 from vagrantish.files import host_errors

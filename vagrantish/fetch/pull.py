@@ -13,10 +13,10 @@ from vagrantish.fetch.blocks import in_blocks
 from vagrantish.fetch.partial import Meta, key_of
 from vagrantish.fetch.pipes import Incoming
 from vagrantish.fetch.transport import Trouble
-from vagrantish.fetch.urls import shown
 from vagrantish.files import host_errors
 from vagrantish.formats.sniff import HEAD_BYTES, describe
 from vagrantish.units import format_size
+from vagrantish.urls import shown
 
 if TYPE_CHECKING:
     from vagrantish.events import Step
