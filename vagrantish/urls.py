@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
 from vagrantish.errors import FetchError
@@ -40,6 +39,8 @@ def file_name(url: str) -> str:
 
 def is_private(url: str) -> bool:
     """Whether nobody on the way can change what comes: https, or a server on this host."""
+    from ipaddress import ip_address
+
     parts = urlsplit(url)
     if parts.scheme == "https":
         return True

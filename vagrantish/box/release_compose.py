@@ -10,6 +10,7 @@ from vagrantish.box.fields import CMDLINE_MAX, CPU_LEVELS
 from vagrantish.box.release_levels import merged
 from vagrantish.box.release_words import TemplateError, fill
 from vagrantish.model import ArtifactKind, Check, Part, Release, Remote, RootKind, SeedKind
+from vagrantish.urls import is_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -177,21 +178,8 @@ def _check_private(release: Release) -> None:
         if not remote.digest and remote.check and not remote.check.signed:
             links = (*links, remote.check.sums_url)
         for url in links:
-            if not _is_private(url):
+            if not is_private(url):
                 raise ComposeError(f"{url} is plain http: give its digest, or an https address")
-
-
-def _is_private(url: str) -> bool:
-    """Whether nobody on the way can change what comes: https, or a server on this host."""
-    from ipaddress import ip_address
-
-    parts = urlsplit(url)
-    if parts.scheme == "https":
-        return True
-    try:
-        return parts.hostname == "localhost" or ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False
 
 
 def _file_name(url: str) -> str:
