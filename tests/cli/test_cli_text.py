@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vagrantish.cli.text import LINE_MAX, clean, columns, guest_line
+from vagrantish.cli.text import LINE_MAX, columns, guest_line
+from vagrantish.formats.guesttext import clean
 
 
 def test_columns_are_as_wide_as_their_widest_cell_and_lines_end_without_blanks() -> None:

@@ -7,8 +7,9 @@ import sys
 
 from vagrantish.cli.options import wants_color
 from vagrantish.cli.output import AnswerCut, write_remark
-from vagrantish.cli.text import clean, guest_line
+from vagrantish.cli.text import guest_line
 from vagrantish.errors import BootError, ConfigError, VxError
+from vagrantish.formats.guesttext import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
