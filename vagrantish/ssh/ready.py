@@ -31,14 +31,18 @@ _READ_MAX = 1 << 20
 
 # Behind user-mode networking a connection is taken at once, guest or not, and its SYN may then be
 # repeated only after seconds: so many short tries, which grow with the wait as a busy guest pays
-# for every dropped one.
+# for every dropped one. QEMU goes on repeating the SYN of a try that was given up, and all of them
+# reach sshd once it listens, which may then refuse the user: so few tries while the console says
+# that the guest is not that far.
 _GREETING_S = 0.25
+_GREETING_EARLY_S = 3.0
 _GREETING_SHARE = 0.08
 _AGAIN_S = 0.05
 _AGAIN_REFUSED_S = (0.2, 0.4, 0.8, 1.0)  # after a refused login: the user may not exist yet
 _LOGIN_MIN_S = 5.0
 
 _STAGES = tuple(Stage)
+_NETWORK = _STAGES.index(Stage.NETWORK)
 
 
 def wait_ready(
@@ -119,6 +123,7 @@ class _Wait:
         self._tried_at = 0.0
         self._try_at = 0.0
         self._hinted = False
+        self._has_network = False  # as far as the console tells
         self._refusals = 0
         self._furthest = 0
         self._last_error = "nothing answered yet"
@@ -191,7 +196,11 @@ class _Wait:
         now = time.monotonic()
         if self._console.ready and not self._hinted:
             # sshd listens from now on: a try that began before may still wait for its next SYN.
-            self._hinted = True
+            self._hinted = self._has_network = True
+            self.drop()
+            self._try_at = now
+        if not self._has_network and _STAGES.index(self._stage) >= _NETWORK:
+            self._has_network = True
             self.drop()
             self._try_at = now
         if self._sock is None:
@@ -202,7 +211,7 @@ class _Wait:
         if greeting:
             sock, self._sock = self._sock, None
             return self._log_in(sock)
-        patience_s = max(_GREETING_S, _GREETING_SHARE * (now - self.started_at))
+        patience_s = max(self._greeting_s(), _GREETING_SHARE * (now - self.started_at))
         if greeting is not None or now - self._tried_at > patience_s:
             self.drop()
             self._try_at = now + (_AGAIN_S if greeting is not None else 0)
@@ -228,6 +237,11 @@ class _Wait:
         except NotAnswering as error:
             self._last_error = error.message
             self._try_at = now + _ALIVE_EVERY_S
+
+    def _greeting_s(self) -> float:
+        """How long a try may take at least."""
+        is_silent = self._stage is Stage.STARTED
+        return _GREETING_S if self._has_network or is_silent else _GREETING_EARLY_S
 
     def _greeting(self, sock: socket.socket) -> bytes | None:
         """The first bytes of the server, left in place; empty when it hung up, None while nothing."""
