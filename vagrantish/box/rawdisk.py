@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import BoxError, HostError
-from vagrantish.files import host_errors, make_dir, staging, sync_dir
+from vagrantish.files import host_errors, make_dir, move, staging, sync_dir
 from vagrantish.units import format_size
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _make(home: VxHome, image: Path, target: Path, op: Op) -> None:
                 hint="`vx box verify` tells which box it is of.",
             ) from error
         staged.chmod(0o444)
-        os.replace(staged, target)
+        move(staged, target)
         sync_dir(target.parent)
         step.outcome = f"unpacked {format_size(target.stat().st_blocks * 512)}"
 
