@@ -111,7 +111,11 @@ def test_a_given_parameter_is_explained(settings: Settings) -> None:
     ("key", "message", "hint"),
     [
         ("memry", "there is no setting `memry`", "Did you mean memory?"),
-        ("boot", "`boot` is a table", "It has boot.cmdline, boot.timeout, boot.stall, boot.kernel."),
+        (
+            "boot",
+            "`boot` is a table",
+            "It has boot.cmdline, boot.timeout, boot.stall, boot.kernel.",
+        ),
         ("boot.timout", "there is no setting `boot.timout`", "Did you mean boot.timeout?"),
         ("forward.3", "there is no entry `3` in `forward`", "It has 2, from 1."),
         ("forward.0.guest", "there is no entry `0` in `forward`", "It has 2, from 1."),
