@@ -452,6 +452,18 @@ def test_a_disk_without_a_root_says_what_it_holds(folder: Path) -> None:
     assert "LVM" in text
 
 
+def test_damage_that_hides_the_system_is_told_with_its_byte(folder: Path) -> None:
+    image = make.ext4(folder / "hurt.root", os_release("Hurt"))
+    data = bytearray(image.read_bytes())
+    while (at := data.find(b"os-release")) >= 0:  # the folders that name it
+        data[at - at % 1024 : at - at % 1024 + 1024] = b"\xff" * 1024
+    image.write_bytes(data)
+    disk = make.gpt(folder / "hurt.raw", (Part(number=1, image=image),))
+
+    with pytest.raises(ImageError, match=r"1 ext4, damaged \(the folder with inode "):
+        choices(disk)
+
+
 def test_a_system_without_a_kernel_is_told_with_where_it_was_looked_for(folder: Path) -> None:
     image = make.xfs(folder / "empty.root", os_release("Nothing"))
     disk = make.gpt(folder / "empty.raw", (Part(number=1, image=image),))

@@ -238,13 +238,25 @@ def _mounted_boot(root: Place, found: Sequence[Place]) -> Place | None:
 def _listing(found: Sequence[Place]) -> str:
     """``its partitions are: 1 vfat 100MiB, 2 an LVM volume 9GiB``."""
     texts = [
-        f"{place.partition.number} {place.what} {format_size(place.partition.size)}"
+        f"{place.partition.number} {_told(place)} {format_size(place.partition.size)}"
         for place in found
         if place.partition
     ]
     if not texts:
-        return f"it holds one file system: {found[0].what}" if found else "it holds nothing"
+        return f"it holds one file system: {_told(found[0])}" if found else "it holds nothing"
     return f"its partitions are: {', '.join(texts)}"
+
+
+def _told(place: Place) -> str:
+    """What it is, and what kept a look for the system in it from finding anything."""
+    try:
+        if place.volume:
+            place.volume.names("/etc")
+            for path in _OS_RELEASE:
+                place.volume.is_file(path)
+    except ImageError as error:
+        return f"{place.what}, damaged ({error})"
+    return place.what
 
 
 def _names(place: Place, folder: str) -> tuple[str, ...]:

@@ -36,7 +36,10 @@ def follow_disk(
         return
     try:
         with _looked_at(box, layout, form) as found:
-            _take(found, found.choices()[0], box, record, layout, op=op)
+            choice = found.choices()[0]
+            if choice.arch not in ("", box.arch):
+                raise BoxError(f"the kernel on it is for {choice.arch}, not for {box.arch}")
+            _take(found, choice, box, record, layout, op=op)
     except BoxError as error:
         last = record.kernel.get("release") or box.kernel_release
         op.warn(
