@@ -354,7 +354,7 @@ def test_a_command_line_longer_than_the_kernel_takes_is_refused(
 
     message = refused(home, tmp_path, tar_of(*(member(name, data) for name, data in files.items())))
 
-    assert "has 300 bytes, and that kernel takes 255" in message
+    assert "has 300 bytes, and that kernel takes 256" in message
 
 
 def test_a_folders_link_may_not_leave_it(home: VxHome, tmp_path: Path) -> None:
