@@ -22,7 +22,7 @@ from vagrantish.ssh.target import Target
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ODD_NAMES = ("-rf", "with space", "ünï", "quote'\"$HOME", "new\nline", ".hidden", "*")
@@ -140,7 +140,7 @@ def test_a_connection_cut_in_an_upload_leaves_nothing(
     client: Client, server: Sshd, told: Told, here: Path, there: Path
 ) -> None:
     (here / "big").write_bytes(b"x" * 400_000_000)
-    threading.Timer(0.5, server.cut).start()
+    threading.Thread(target=once_begun, args=(there, server.cut)).start()
 
     with pytest.raises(SSHError):
         client.put(here / "big", str(there / "big"), op=told.op)
@@ -155,12 +155,20 @@ def test_cancelling_an_upload_leaves_nothing(
     client: Client, told: Told, here: Path, there: Path
 ) -> None:
     (here / "big").write_bytes(b"x" * 400_000_000)
-    threading.Timer(0.3, told.cancel.set).start()
+    threading.Thread(target=once_begun, args=(there, told.cancel.set)).start()
 
     with pytest.raises(Cancelled):
         client.put(here / "big", str(there / "big"), op=told.op)
 
     assert os.listdir(there) == []
+
+
+def once_begun(there: Path, act: Callable[[], object]) -> None:
+    """Act as soon as the guest has begun to write."""
+    deadline = time.monotonic() + 30
+    while not os.listdir(there) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    act()
 
 
 @pytest.mark.parametrize(
