@@ -55,7 +55,12 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """Raises ConfigError: not there, not a file, unreadable, too big, not UTF-8, not TOML."""
+    """Raises ConfigError: what ``read_text`` raises, and not TOML."""
+    return parse(read_text(path), path.name)
+
+
+def read_text(path: Path) -> str:
+    """Raises ConfigError: not there, not a file, unreadable, too big, not UTF-8."""
     name = path.name
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -70,12 +75,11 @@ def read(path: Path) -> Document:
         raise ConfigError([Problem(name, f"is bigger than {SIZE_MAX >> 20} MiB: no settings are")])
     raw = raw.removeprefix(b"\xef\xbb\xbf")  # Windows editors mark UTF-8 so
     try:
-        text = raw.decode()
+        return raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         problem = Problem(f"{name}:{line}", "is not UTF-8 text", "save the file as UTF-8")
         raise ConfigError([problem]) from error
-    return parse(text, name)
 
 
 def parse(text: str, name: str) -> Document:

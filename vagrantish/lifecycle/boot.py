@@ -195,6 +195,11 @@ def prepare(
         home=services.home,
         op=op,
     )
+    if box.seed is SeedKind.TINYCORE:
+        from vagrantish.seed.tinycore import misread_words
+
+        for word, code in misread_words(machine.boot.cmdline):
+            op.warn(f"Tiny Core reads {word} in `boot.cmdline` as its own {code}=")
     seeding.write(
         machine,
         box,

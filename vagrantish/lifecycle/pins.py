@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vagrantish.errors import BoxError, HostError
+from vagrantish.errors import BoxError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ class Pins:
 
     @property
     def lock(self) -> Lock:
-        """Empty where there is no file. Raises ConfigError, HostError."""
+        """Empty where there is no file. Raises ConfigError."""
         if self._lock is None:
             self._lock = self._read()
         return self._lock
 
     def read_again(self) -> Lock:
-        """What another vx may have made of it since. Raises ConfigError, HostError."""
+        """What another vx may have made of it since. Raises ConfigError."""
         self._lock = None
         return self.lock
 
@@ -76,23 +76,13 @@ class Pins:
         return True
 
     def _read(self) -> Lock:
+        from vagrantish import toml
         from vagrantish.config import lockfile
         from vagrantish.model import Lock
 
         if self.path is None or not self.path.exists():
             return Lock()
-        from vagrantish import toml
-
-        if self.path.stat().st_size > toml.SIZE_MAX:
-            raise HostError(f"{self.path} is bigger than any lock vx writes")
-        try:
-            text = self.path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise HostError(
-                f"cannot read {self.path}: {error}",
-                hint="Take it from your version control again, or delete it and run `vx lock`.",
-            ) from error
-        return lockfile.parse(text, self.path.name)
+        return lockfile.parse(toml.read_text(self.path), self.path.name)
 
 
 def check(locked: LockedBox, box: Box, *, lock_name: str) -> None:
