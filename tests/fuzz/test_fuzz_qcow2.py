@@ -13,9 +13,10 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.bytesdevice import BytesDevice
 from tests.fakes.qcow2image import Shape, build
 from tests.fuzz.budget import rounds
-from vagrantish.formats.device import BytesDevice, ImageError
+from vagrantish.formats.device import ImageError
 from vagrantish.formats.qcow2.convert import convert_to_raw
 from vagrantish.formats.qcow2.device import Qcow2Device
 

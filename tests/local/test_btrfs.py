@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes import bootdisks as make
+from tests.fakes.bytesdevice import BytesDevice
 from vagrantish.formats.btrfs import Btrfs
-from vagrantish.formats.device import BytesDevice, FileDevice, ImageError
+from vagrantish.formats.device import FileDevice, ImageError
 from vagrantish.formats.volume import NodeKind, Volume
 
 if TYPE_CHECKING:

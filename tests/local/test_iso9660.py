@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes import bootdisks as make
-from vagrantish.formats.device import BytesDevice, FileDevice, ImageError
+from tests.fakes.bytesdevice import BytesDevice
+from vagrantish.formats.device import FileDevice, ImageError
 from vagrantish.formats.iso9660 import Iso9660
 from vagrantish.formats.volume import NodeKind, Volume
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.bytesdevice import BytesDevice, chunks_of
 from tests.fakes.qcow2image import Shape, build
 from vagrantish.events import Cancelled
-from vagrantish.formats.device import BytesDevice, Device, FileDevice, ImageError, chunks_of
+from vagrantish.formats.device import Device, FileDevice, ImageError
 from vagrantish.formats.disk import open_disk
 from vagrantish.formats.qcow2 import Qcow2Error
 from vagrantish.formats.qcow2.convert import convert_to_raw

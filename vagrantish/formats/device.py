@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -92,28 +91,7 @@ class Window:
         return self._device.read_at(self._offset + offset, length)
 
 
-class BytesDevice:
-    """Bytes in memory."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    @property
-    def size(self) -> int:
-        return len(self._data)
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        check_range(len(self._data), offset, length)
-        return self._data[offset : offset + length]
-
-
 def check_range(size: int, offset: int, length: int) -> None:
     """Raises ImageError unless ``offset`` to ``offset + length`` lies within ``size`` bytes."""
     if offset < 0 or length < 0 or offset + length > size:
         raise ImageError(f"{length} bytes are wanted, and there are {size} in all", offset=offset)
-
-
-def chunks_of(device: Device, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
-    """All of the device, in order."""
-    for offset in range(0, device.size, chunk_bytes):
-        yield device.read_at(offset, min(chunk_bytes, device.size - offset))

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.bytesdevice import BytesDevice
 from vagrantish.formats import ext4_super
-from vagrantish.formats.device import BytesDevice, ImageError
+from vagrantish.formats.device import ImageError
 from vagrantish.formats.ext4_crc import SEED, crc32c, crc32c_each
 from vagrantish.formats.ext4_map import Run
 from vagrantish.formats.ext4_replay import replayed

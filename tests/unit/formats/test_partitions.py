@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vagrantish.formats.device import BytesDevice, ImageError
+from tests.fakes.bytesdevice import BytesDevice
+from vagrantish.formats.device import ImageError
 from vagrantish.formats.partitions import LINUX, partitions
 
 SECTORS = 4096

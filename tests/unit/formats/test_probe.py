@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vagrantish.formats.device import BytesDevice, ImageError
+from tests.fakes.bytesdevice import BytesDevice
+from vagrantish.formats.device import ImageError
 from vagrantish.formats.probe import describe, open_volume
 
 MARKS = [

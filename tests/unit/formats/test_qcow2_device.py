@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.bytesdevice import BytesDevice
 from tests.fakes.qcow2image import KINDS, Shape, build
-from vagrantish.formats.device import BytesDevice, ImageError
+from vagrantish.formats.device import ImageError
 from vagrantish.formats.qcow2 import Qcow2Error
 from vagrantish.formats.qcow2.device import Qcow2Device
 from vagrantish.formats.qcow2.tables import Kind
