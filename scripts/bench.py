@@ -22,8 +22,8 @@ from scripts.bench_table import HEADER, table, took
 from vagrantish import __version__
 from vagrantish.events import Cancel, Op
 from vagrantish.paths import VxHome
-from vagrantish.provider.accel import choose
 from vagrantish.provider.hostcache import HostCache
+from vagrantish.provider.qemu.accel import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable

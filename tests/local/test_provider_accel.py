@@ -13,8 +13,8 @@ import pytest
 from vagrantish.errors import ProviderError
 from vagrantish.events import Cancel, Event, Op
 from vagrantish.paths import VxHome
-from vagrantish.provider import accel
 from vagrantish.provider.hostcache import HostCache
+from vagrantish.provider.qemu import accel
 
 if TYPE_CHECKING:
     from pathlib import Path

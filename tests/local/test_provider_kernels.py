@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vagrantish.provider.kernels import kernel_problem
+from vagrantish.provider.qemu.kernels import kernel_problem
 
 if TYPE_CHECKING:
     from pathlib import Path

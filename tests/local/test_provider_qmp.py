@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vagrantish.provider.qmp import Qmp, QmpError, QmpUnreachable
+from vagrantish.provider.qemu.qmp import Qmp, QmpError, QmpUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

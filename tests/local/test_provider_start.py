@@ -24,8 +24,8 @@ from vagrantish.model import Disk, Forward, QemuOptions, VmSpec
 from vagrantish.paths import VxHome
 from vagrantish.provider import running
 from vagrantish.provider.base import HostFacts
-from vagrantish.provider.qemu import Qemu, install_hint
-from vagrantish.provider.qemu_errors import AccelFailed
+from vagrantish.provider.qemu.errors import AccelFailed
+from vagrantish.provider.qemu.provider import Qemu, install_hint
 from vagrantish.units import MIB
 
 if TYPE_CHECKING:

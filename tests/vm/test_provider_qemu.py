@@ -29,10 +29,11 @@ from vagrantish.errors import MachineBusy, PortTaken, ProviderError, SSHError, V
 from vagrantish.events import Cancel, Cancelled, Event, Note, Op
 from vagrantish.model import Disk, Forward, QemuOptions, VmSpec
 from vagrantish.paths import VxHome
-from vagrantish.provider import accel, console, running
+from vagrantish.provider import console, running
 from vagrantish.provider.base import HostFacts, Started, StopOutcome
-from vagrantish.provider.qemu import Qemu
-from vagrantish.provider.qmp import Qmp
+from vagrantish.provider.qemu import accel
+from vagrantish.provider.qemu.provider import Qemu
+from vagrantish.provider.qemu.qmp import Qmp
 from vagrantish.units import MIB, TIB
 
 if TYPE_CHECKING:
@@ -618,7 +619,7 @@ from vagrantish.events import Cancel, Op
 from vagrantish.model import QemuOptions, VmSpec
 from vagrantish.paths import MachineLayout, VxHome
 from vagrantish.provider.base import HostFacts
-from vagrantish.provider.qemu import Qemu
+from vagrantish.provider.qemu.provider import Qemu
 
 class Silent:
     def emit(self, event): pass

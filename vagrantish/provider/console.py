@@ -18,7 +18,7 @@ from vagrantish.errors import MachineBusy, MachineNotRunning, ProviderError
 from vagrantish.events import Cancelled
 from vagrantish.files import host_errors
 from vagrantish.provider import running
-from vagrantish.provider.qmp import Qmp, QmpError
+from vagrantish.provider.qemu.qmp import Qmp, QmpError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -32,7 +32,7 @@ def choose(preferences: tuple[str, ...], *, home: VxHome) -> Provider:
             f"this vx cannot use {' or '.join(preferences)} yet",
             hint=f'Set `provider = "auto"`, or one of: {", ".join(PROVIDERS)}.',
         )
-    from vagrantish.provider.qemu import Qemu
+    from vagrantish.provider.qemu.provider import Qemu
 
     return Qemu(home)
 

@@ -144,7 +144,7 @@ def _note_of_live(layout: MachineLayout) -> dict[str, Any] | None:
         return note
     if find_unnoted(layout) is None:
         return None
-    from vagrantish.provider.adopt import adopt
+    from vagrantish.provider.qemu.adopt import adopt
 
     return adopt(layout)
 

@@ -8,7 +8,8 @@ import pytest
 
 from vagrantish.errors import PortTaken, ProviderError
 from vagrantish.model import Forward
-from vagrantish.provider.ports import (
+from vagrantish.provider.qemu.argv import qemu_argv, wanted_forwards
+from vagrantish.provider.qemu.ports import (
     clash,
     forwards_in,
     parse_usernet,
@@ -16,7 +17,6 @@ from vagrantish.provider.ports import (
     refused_rule,
     resolve,
 )
-from vagrantish.provider.qemu_argv import qemu_argv, wanted_forwards
 
 if TYPE_CHECKING:
     from vagrantish.model import VmSpec

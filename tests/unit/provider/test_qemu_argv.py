@@ -10,7 +10,7 @@ import pytest
 from vagrantish.errors import ProviderError
 from vagrantish.model import Disk, Forward, QemuOptions
 from vagrantish.paths import MachineLayout
-from vagrantish.provider.qemu_argv import qemu_argv, rule_of
+from vagrantish.provider.qemu.argv import qemu_argv, rule_of
 from vagrantish.units import GIB, MIB
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from vagrantish.errors import MachineBusy, ProviderError, VxError
 from vagrantish.model import QemuOptions
-from vagrantish.provider.qemu_errors import AccelFailed, said, translate
+from vagrantish.provider.qemu.errors import AccelFailed, said, translate
 
 if TYPE_CHECKING:
     from vagrantish.model import VmSpec

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vagrantish import proc
 from vagrantish.errors import HostError, Problem, ProviderError
 from vagrantish.model import Address
-from vagrantish.provider import accel, child, qemu_start, qemu_stop, running
+from vagrantish.provider import child, running
 from vagrantish.provider.base import Capabilities, HostFacts
 from vagrantish.provider.hostcache import HostCache
-from vagrantish.provider.kernels import kernel_problem
-from vagrantish.provider.qemu_argv import check_socket, qemu_argv
-from vagrantish.provider.qemu_errors import AccelFailed
-from vagrantish.provider.qmp import Qmp, QmpError
+from vagrantish.provider.qemu import accel, start, stop
+from vagrantish.provider.qemu.argv import check_socket, qemu_argv
+from vagrantish.provider.qemu.errors import AccelFailed
+from vagrantish.provider.qemu.kernels import kernel_problem
+from vagrantish.provider.qemu.qmp import Qmp, QmpError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -77,14 +78,14 @@ class Qemu:
     def start(self, vm: VmSpec, host: HostFacts, *, op: Op) -> Started:
         """Raises MachineBusy when it runs already, PortTaken, ProviderError."""
         try:
-            return qemu_start.start(vm, host, op=op)
+            return start.start(vm, host, op=op)
         except AccelFailed as error:
             if vm.qemu.accel != "auto":
                 raise
             accel.reject(HostCache(self._home, host.program), host.accel, error.message)
             reason = error.message.rstrip(".")
             op.warn(f"{reason}. The guest is emulated instead, which is slower.")
-            return qemu_start.start(vm, replace(host, accel="tcg"), op=op)
+            return start.start(vm, replace(host, accel="tcg"), op=op)
 
     def find(self, layout: MachineLayout) -> ProcessIdentity | None:
         return running.find(layout)
@@ -119,7 +120,7 @@ class Qemu:
         ask_guest: Callable[[], object] | None,
         op: Op,
     ) -> StopOutcome:
-        return qemu_stop.stop(layout, grace_s=grace_s, ask_guest=ask_guest, op=op)
+        return stop.stop(layout, grace_s=grace_s, ask_guest=ask_guest, op=op)
 
 
 def install_hint(which: Callable[[str], str | None] = shutil.which) -> str:

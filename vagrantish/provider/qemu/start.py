@@ -11,11 +11,12 @@ from vagrantish import locks
 from vagrantish.errors import MachineBusy, ProviderError
 from vagrantish.files import host_errors, make_dir, write_atomic
 from vagrantish.model import Address
-from vagrantish.provider import child, ports, qemu_errors, running
+from vagrantish.provider import child, running
 from vagrantish.provider.base import Started
-from vagrantish.provider.qemu_argv import qemu_argv, rule_of, wanted_forwards
-from vagrantish.provider.qemu_stop import kill, remove_leftovers
-from vagrantish.provider.qmp import Qmp, QmpError
+from vagrantish.provider.qemu import errors, ports
+from vagrantish.provider.qemu.argv import qemu_argv, rule_of, wanted_forwards
+from vagrantish.provider.qemu.qmp import Qmp, QmpError
+from vagrantish.provider.qemu.stop import kill, remove_leftovers
 from vagrantish.units import format_size
 from vagrantish.wait import poll_until
 
@@ -105,7 +106,7 @@ def _spawn(vm: VmSpec, host: HostFacts, op: Op) -> tuple[tuple[Forward, ...], di
         rule = ports.refused_rule(finished.output)
         index = next((i for i, f in enumerate(forwards) if rule_of(f) == rule), None)
         if index is None:
-            raise qemu_errors.translate(
+            raise errors.translate(
                 finished.output, finished.status, vm, program=host.program, accel=host.accel
             )
         error = ports.bind_error(forwards[index])

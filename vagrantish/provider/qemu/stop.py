@@ -15,7 +15,7 @@ from vagrantish.events import Cancel
 from vagrantish.files import host_errors
 from vagrantish.provider import running
 from vagrantish.provider.base import StopOutcome
-from vagrantish.provider.qmp import Qmp, QmpError
+from vagrantish.provider.qemu.qmp import Qmp, QmpError
 from vagrantish.wait import poll_until
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vagrantish import proc
-from vagrantish.provider import ports, running
-from vagrantish.provider.qmp import Qmp, QmpError
+from vagrantish.provider import running
+from vagrantish.provider.qemu import ports
+from vagrantish.provider.qemu.qmp import Qmp, QmpError
 
 if TYPE_CHECKING:
     from vagrantish.paths import MachineLayout

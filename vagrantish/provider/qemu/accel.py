@@ -18,7 +18,7 @@ from vagrantish import locks
 from vagrantish.errors import ProviderError
 from vagrantish.files import host_errors
 from vagrantish.provider import child
-from vagrantish.provider.qemu_errors import said
+from vagrantish.provider.qemu.errors import said
 
 if TYPE_CHECKING:
     from vagrantish.events import Op

@@ -1,0 +1,1 @@
+"""QEMU: the hypervisor that runs everywhere."""
