@@ -35,6 +35,14 @@ class RootKind(StrEnum):
     DISK = "disk"
 
 
+class BootMode(StrEnum):
+    """What puts the guest's kernel into memory."""
+
+    KERNEL = "kernel"  # the hypervisor itself, from a kernel and an initrd on the host
+    UEFI = "uefi"  # firmware, which finds a boot loader on the disk
+    FBSD = "fbsd"  # FreeBSD's own loader, run on the host
+
+
 class RunWhen(StrEnum):
     CHANGED = "changed"
     ONCE = "once"
@@ -287,6 +295,10 @@ class BootConfig:
     timeout_s: float = 300
     stall_s: float = 60
     kernel: str = "disk"  # or "box": whose, where the machine's own disk has another by now
+    mode: BootMode = BootMode.KERNEL
+    firmware: Path | None = None  # UEFI code; None: the one found on this host
+    firmware_vars: Path | None = None  # what a new machine's variables are copied from
+    userboot: Path | None = None  # of FreeBSD, for xhyve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,6 +362,36 @@ class QemuOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class XhyveOptions:
+    """The ``[xhyve]`` table, and the ``[hyperkit]`` table."""
+
+    binary: str | None = None
+    root: str = "auto"  # how it becomes root for vmnet: or "sudo", "never"
+    leases: str | None = None  # None: where macOS's bootpd keeps them
+    extra_args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class VfkitOptions:
+    """The ``[vfkit]`` table."""
+
+    binary: str | None = None
+    leases: str | None = None
+    extra_args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BhyveOptions:
+    """The ``[bhyve]`` table."""
+
+    binary: str | None = None
+    root: str = "auto"
+    bridge: str = "bridge0"  # the guest's tap device becomes a member of it
+    leases: str | None = None  # of the DHCP server on that bridge
+    extra_args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class MachineConfig:
     name: str
     index: int
@@ -370,6 +412,10 @@ class MachineConfig:
     autostart: bool
     needs: tuple[str, ...]
     cloud_init: CloudInitConfig = field(default_factory=CloudInitConfig)
+    xhyve: XhyveOptions = field(default_factory=XhyveOptions)
+    hyperkit: XhyveOptions = field(default_factory=XhyveOptions)
+    vfkit: VfkitOptions = field(default_factory=VfkitOptions)
+    bhyve: BhyveOptions = field(default_factory=BhyveOptions)
     context: Mapping[str, Any]  # names templates may use
 
 
@@ -393,6 +439,22 @@ class Disk:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Firmware:
+    """UEFI."""
+
+    code: Path
+    vars: Path | None = None  # the machine's own, written by its guest; None: none are kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class FbsdLoader:
+    """FreeBSD's boot loader as a library of the host."""
+
+    userboot: Path | None  # None where the provider brings its own
+    volume: Path  # what it loads from: the machine's first disk
+
+
+@dataclass(frozen=True, kw_only=True)
 class VmSpec:
     """All a provider must know to run a machine."""
 
@@ -402,17 +464,24 @@ class VmSpec:
     arch: str
     cpus: int
     memory_bytes: int
-    kernel: Path
+    kernel: Path | None  # None: ``firmware`` or ``fbsd`` boots it
     initrd: Path | None
     cmdline: str
     disks: tuple[Disk, ...]
-    mac: str
+    mac: str  # "" where the host chooses it and that is not known yet
     ssh_port: int  # on the host; 0: any free port
     ssh_port_fixed: bool  # whether a taken ssh_port is an error
     forwards: tuple[Forward, ...]
     cpu_level: str
     qemu: QemuOptions
     layout: MachineLayout
+    hostname: str = ""
+    firmware: Firmware | None = None
+    fbsd: FbsdLoader | None = None
+    xhyve: XhyveOptions = field(default_factory=XhyveOptions)
+    hyperkit: XhyveOptions = field(default_factory=XhyveOptions)
+    vfkit: VfkitOptions = field(default_factory=VfkitOptions)
+    bhyve: BhyveOptions = field(default_factory=BhyveOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -421,6 +490,15 @@ class Address:
 
     host: str
     port: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """Where the guest may be reached, the likeliest first."""
+
+    addresses: tuple[Address, ...]
+    certain: bool  # whether nobody else can answer there
+    note: str = ""  # how they were found, for people
 
 
 @dataclass(frozen=True, kw_only=True)

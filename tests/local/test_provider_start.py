@@ -342,6 +342,7 @@ def test_a_sound_machine_has_no_problems(vm: VmSpec, home: VxHome) -> None:
 
 
 def test_every_problem_is_told_at_once(vm: VmSpec, home: VxHome, tmp_path: Path) -> None:
+    assert vm.kernel is not None
     vm.kernel.write_bytes(b"\x1f\x8b")
     vm = replace(
         vm,

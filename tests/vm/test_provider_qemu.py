@@ -75,6 +75,11 @@ GUEST = (
 DEAF_GUEST = GUEST.replace(bytes.fromhex("66b80001 66ef"), bytes.fromhex("66b80000 66ef"))
 
 
+def port_of(answer: Started) -> int:
+    assert answer.address is not None
+    return answer.address.port
+
+
 class Recorder:
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -191,8 +196,8 @@ def test_a_machine_starts_is_found_and_shuts_down_by_its_button(
     answer = started(qemu, vm, host, op)
 
     assert qemu.find(vm.layout) == answer.process
-    assert qemu.address(vm.layout) == answer.address
-    assert answer.address.port > 0
+    assert qemu.addresses(vm.layout).addresses == (answer.address,)
+    assert port_of(answer) > 0
     assert [(f.guest, f.proto) for f in answer.forwards] == [(80, "tcp"), (53, "udp")]
     assert all(f.host > 0 for f in answer.forwards)
     assert running.forwards(vm.layout) == answer.forwards
@@ -206,7 +211,7 @@ def test_a_machine_starts_is_found_and_shuts_down_by_its_button(
     assert qemu.stop(vm.layout, grace_s=20, ask_guest=None, op=op) is StopOutcome.SHUT_DOWN
 
     assert qemu.find(vm.layout) is None
-    assert qemu.address(vm.layout) is None
+    assert qemu.addresses(vm.layout).addresses == ()
     assert qemu.details(vm.layout) == {}
     assert leftovers(vm) == set()
     assert vm.layout.console_log.read_bytes() == HELLO
@@ -413,7 +418,7 @@ def test_two_forwards_of_one_machine_may_want_one_port(
     answer = qemu.start(make(ssh_port=port, forwards=forwards), host, op=op)
 
     assert answer.forwards[0].host == port
-    assert len({answer.address.port, *(f.host for f in answer.forwards)}) == 3
+    assert len({port_of(answer), *(f.host for f in answer.forwards)}) == 3
     assert all("wanted twice" in text for text in recorder.texts)
     assert len(recorder.texts) == 2
 
@@ -421,12 +426,12 @@ def test_two_forwards_of_one_machine_may_want_one_port(
 def test_the_ssh_port_of_an_earlier_boot_is_used_again_while_it_is_free(
     qemu: Qemu, host: HostFacts, op: Op, recorder: Recorder, make: Callable[..., VmSpec]
 ) -> None:
-    port = qemu.start(make(), host, op=op).address.port
+    port = port_of(qemu.start(make(), host, op=op))
     qemu.stop(make().layout, grace_s=0, ask_guest=None, op=op)
 
-    assert qemu.start(make(ssh_port=port), host, op=op).address.port == port
+    assert port_of(qemu.start(make(ssh_port=port), host, op=op)) == port
 
-    other = qemu.start(make("db", ssh_port=port), host, op=op).address.port
+    other = port_of(qemu.start(make("db", ssh_port=port), host, op=op))
 
     assert other not in (0, port)
     assert f"ssh is at 127.0.0.1:{other}" in recorder.texts[-1]
@@ -435,7 +440,7 @@ def test_the_ssh_port_of_an_earlier_boot_is_used_again_while_it_is_free(
 def test_an_ssh_port_the_user_fixed_is_an_error_when_taken(
     qemu: Qemu, host: HostFacts, op: Op, make: Callable[..., VmSpec]
 ) -> None:
-    port = qemu.start(make(), host, op=op).address.port
+    port = port_of(qemu.start(make(), host, op=op))
 
     with pytest.raises(PortTaken, match="wanted for ssh of db, is held by machine web") as caught:
         qemu.start(make("db", ssh_port=port, ssh_port_fixed=True), host, op=op)
@@ -574,7 +579,7 @@ def test_breaking_off_a_halt_leaves_a_machine_that_can_be_halted(
         qemu.stop(vm.layout, grace_s=60, ask_guest=None, op=op)
 
     assert qemu.find(vm.layout) == answer.process
-    assert qemu.address(vm.layout) == answer.address
+    assert qemu.addresses(vm.layout).addresses == (answer.address,)
     again = Op(Recorder(), Cancel(), "web")
     assert qemu.stop(vm.layout, grace_s=0, ask_guest=None, op=again) is StopOutcome.FORCED
 
@@ -659,7 +664,7 @@ def test_a_vx_killed_while_it_starts_a_machine_can_be_followed_by_another(
     if qemu.find(vm.layout) is None:
         qemu.start(vm, host, op=op)
 
-    assert qemu.address(vm.layout) is not None
+    assert qemu.addresses(vm.layout).addresses
     running.mark_ready(vm.layout)
     assert running.is_ready(vm.layout)
     assert qemu.stop(vm.layout, grace_s=20, ask_guest=None, op=op) is not StopOutcome.NOT_RUNNING
@@ -681,7 +686,7 @@ def test_a_machine_vx_had_no_time_to_note_keeps_its_ports(
     vm.layout.process.unlink()
 
     assert qemu.find(vm.layout) == answer.process
-    assert qemu.address(vm.layout) == answer.address
+    assert qemu.addresses(vm.layout).addresses == (answer.address,)
     assert running.forwards(vm.layout) == answer.forwards
 
 
@@ -695,7 +700,7 @@ def test_a_killed_qemu_is_noticed_and_the_machine_starts_again(
     wait_for(lambda: not proc.is_alive(process))
 
     assert qemu.find(vm.layout) is None
-    assert qemu.address(vm.layout) is None
+    assert qemu.addresses(vm.layout).addresses == ()
 
     again = started(qemu, vm, host, op).process
 

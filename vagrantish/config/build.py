@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from vagrantish.config.cloud_init import cloud_init_of
 from vagrantish.config.steps import step_of
-from vagrantish.model import BootConfig, Forward, MachineConfig, QemuOptions, SSHConfig
+from vagrantish.model import (
+    BhyveOptions,
+    BootConfig,
+    Forward,
+    MachineConfig,
+    QemuOptions,
+    SSHConfig,
+    VfkitOptions,
+    XhyveOptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +36,9 @@ def machine_config(
     files: ProjectFiles,
     context: Mapping[str, Any],
 ) -> MachineConfig:
-    boot, ssh, qemu = (settings.branches[name] for name in ("boot", "ssh", "qemu"))
+    boot, ssh, qemu, vfkit, bhyve = (
+        settings.branches[name] for name in ("boot", "ssh", "qemu", "vfkit", "bhyve")
+    )
     return MachineConfig(
         name=machine.name,
         index=machine.index,
@@ -71,8 +82,29 @@ def machine_config(
             machine=qemu["machine"],
             extra_args=qemu["extra_args"],
         ),
+        xhyve=_xhyve(settings.branches["xhyve"]),
+        hyperkit=_xhyve(settings.branches["hyperkit"]),
+        vfkit=VfkitOptions(
+            binary=vfkit["binary"], leases=vfkit["leases"], extra_args=vfkit["extra_args"]
+        ),
+        bhyve=BhyveOptions(
+            binary=bhyve["binary"],
+            root=bhyve["root"],
+            bridge=bhyve["bridge"],
+            leases=bhyve["leases"],
+            extra_args=bhyve["extra_args"],
+        ),
         primary=machine.primary,
         autostart=machine.autostart,
         needs=needs,
         context=context,
+    )
+
+
+def _xhyve(table: Branch) -> XhyveOptions:
+    return XhyveOptions(
+        binary=table["binary"],
+        root=table["root"],
+        leases=table["leases"],
+        extra_args=table["extra_args"],
     )

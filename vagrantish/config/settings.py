@@ -76,11 +76,27 @@ PROVISION = (
     Key("template", Flag(), "render it as a template first", default=False, step="file"),
 )  # fmt: skip
 
+PROVIDERS = ("auto", "qemu", "xhyve", "hyperkit", "vfkit", "bhyve")
+ROOT = Key(
+    "root", Word(("auto", "sudo", "never")),
+    "how the hypervisor becomes root for its network: as it can, by sudo only, or not at all", "auto",
+)  # fmt: skip
+LEASES = Key(
+    "leases", FILLED_LINE, "file of the DHCP server that gives the guest its address",
+    shown_default="/var/db/dhcpd_leases",
+)  # fmt: skip
+XHYVE = (
+    Key("binary", FILLED_LINE, "the program", shown_default="the one on PATH"),
+    ROOT,
+    LEASES,
+    Key("extra_args", Many(LINE), "more arguments", []),
+)  # fmt: skip
+
 # What a box may set is data for its own machine: nothing that names a program, a file, a key, a
 # port or an argument of this computer.
 MACHINE = (
     Key("box", TextOr(Text('a box such as "micro" or "ubuntu@24.04"', texts.box_ref), Table(BOX_PARTS)), "what is booted: `name[@version]`, or a table of its parts", shown_default="none: it must be given"),
-    Key("provider", Many(Word(("auto", "qemu"), unbuilt=("xhyve",)), single=True), "hypervisor, or a list in order of preference", "auto"),
+    Key("provider", Many(Word(PROVIDERS), single=True), "hypervisor, or a list in order of preference", "auto"),
     Key("cpus", Whole(1, 64), "number of processors", 1, box=True),
     Key("memory", SIZE_OF_MEMORY, "memory of the machine", "512MiB", box=True),
     Key("disk", SIZE_OF_DISK, "what the root disk is grown to, file system too", shown_default="the box's size", box=True),
@@ -116,7 +132,21 @@ MACHINE = (
         Key("machine", FILLED_LINE, "machine type", shown_default="q35"),
         Key("extra_args", Many(LINE), "more arguments", []),
     )), "only where QEMU is the provider"),
-    *(Key(name, Unbuilt(), "not built yet") for name in ("share", "disks", "probe", "trigger", "xhyve")),
+    Key("xhyve", Table(XHYVE), "only where xhyve is the provider"),
+    Key("hyperkit", Table(XHYVE), "only where hyperkit is the provider"),
+    Key("vfkit", Table((
+        Key("binary", FILLED_LINE, "the program", shown_default="vfkit on PATH"),
+        LEASES,
+        Key("extra_args", Many(LINE), "more arguments", []),
+    )), "only where vfkit is the provider"),
+    Key("bhyve", Table((
+        Key("binary", FILLED_LINE, "the program", shown_default="bhyve on PATH"),
+        ROOT,
+        Key("bridge", FILLED_LINE, "network bridge the guest joins", "bridge0"),
+        LEASES,
+        Key("extra_args", Many(LINE), "more arguments", []),
+    )), "only where bhyve is the provider"),
+    *(Key(name, Unbuilt(), "not built yet") for name in ("share", "disks", "probe", "trigger")),
 )  # fmt: skip
 
 MACHINE_ONLY = (

@@ -96,8 +96,9 @@ def boot(
     services.machines.save(record)
     try:
         started = hypervisor.provider.start(vm, hypervisor.host, op=op)
-        record.ssh_port = started.address.port
-        services.machines.save(record)
+        if started.address is not None:
+            record.ssh_port = started.address.port
+            services.machines.save(record)
         return wait(
             services, machine, record, hypervisor.provider, started_at=time.monotonic(), op=op
         )
@@ -122,7 +123,7 @@ def wait(
     """
     layout = services.machines.layout(record)
     client = wait_ready(
-        lambda: provider.address(layout),
+        lambda: next(iter(provider.addresses(layout).addresses), None),
         lambda address: connect.target_of(record, layout, address.host, address.port),
         console_log=layout.console_log,
         alive=lambda: provider.find(layout) is not None,

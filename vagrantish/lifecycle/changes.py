@@ -35,6 +35,10 @@ def start_settings(machine: MachineConfig) -> dict[str, str]:
         "cloud_init": None if machine.cloud_init.first_boot_only else machine.cloud_init,
         "forward": machine.forwards,
         "qemu": machine.qemu,
+        "xhyve": machine.xhyve,
+        "hyperkit": machine.hyperkit,
+        "vfkit": machine.vfkit,
+        "bhyve": machine.bhyve,
     }
     return {key: sha256(str(value).encode()).hexdigest()[:_DIGITS] for key, value in values.items()}
 

@@ -91,6 +91,11 @@ def spec_of(
         ssh_port_fixed=machine.ssh.port is not None,
         forwards=machine.forwards,
         cpu_level=box.cpu_level,
+        hostname=machine.hostname,
         qemu=machine.qemu,
+        xhyve=machine.xhyve,
+        hyperkit=machine.hyperkit,
+        vfkit=machine.vfkit,
+        bhyve=machine.bhyve,
         layout=layout,
     )

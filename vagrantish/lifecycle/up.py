@@ -133,7 +133,7 @@ def with_needed(
 def probe(services: Services, machine: MachineConfig, *, op: Op) -> Hypervisor:
     """Choose the provider and look at what it can use here. Raises ProviderError."""
     provider = services.provider(machine.providers)
-    host = provider.probe(machine.qemu, op=op.on(machine.name))
+    host = provider.probe(getattr(machine, provider.name), op=op.on(machine.name))
     return boot.Hypervisor(provider=provider, host=host)
 
 

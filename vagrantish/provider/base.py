@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from vagrantish.errors import ProviderError
+from vagrantish.model import BootMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from vagrantish.diagnosis.endings import Ending
     from vagrantish.errors import Problem
     from vagrantish.events import Op
-    from vagrantish.model import Address, Forward, QemuOptions, VmSpec
+    from vagrantish.model import Address, Candidates, Forward, VmSpec
     from vagrantish.paths import MachineLayout
     from vagrantish.proc import ProcessIdentity
 
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
 class Capabilities:
     forwards_ports: bool  # guest ports appear on the host's loopback
     disk_formats: tuple[str, ...]  # the best first
+    boot_modes: tuple[BootMode, ...] = (BootMode.KERNEL,)
+    mac_from_host: bool = False  # the host picks the guest's MAC: see ``LearnsMac``
+    console: str = "ttyS0"  # what the guest calls the console that is logged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +34,17 @@ class HostFacts:
     """What probing found; everything an argument list needs to know about the host."""
 
     program: str  # absolute path of the hypervisor
-    version: str
-    accel: str  # "kvm", "hvf", "tcg"
+    version: str  # "" where it was not asked
+    accel: str  # "kvm", "hvf", "tcg"; of others than QEMU their own name
+    flavour: str = ""  # which of its kinds: "head", "v0.2.0"
+    privilege: str = ""  # how it becomes root: "", "setuid", "entitled", "sudo", "sudo-ticket"
     notes: tuple[str, ...] = ()  # for people: why something faster is not used
 
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
     process: ProcessIdentity
-    address: Address
+    address: Address | None  # None: it is looked for
     forwards: tuple[Forward, ...]  # as they came out, every host port a real one
 
 
@@ -51,8 +60,17 @@ class Provider(Protocol):
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
 
-    def probe(self, options: QemuOptions, *, op: Op) -> HostFacts:
-        """Find the program, its version and what it can use here. Raises ProviderError."""
+    def missing(self, options: Any) -> str:
+        """Why this host cannot have it, in a clause; "" when its program is there. Quick."""
+
+    def probe(self, options: Any, *, op: Op) -> HostFacts:
+        """Find the program, its version and what it can use here. Raises ProviderError.
+
+        ``options`` is the provider's own table of the settings.
+        """
+
+    def assumed(self, options: Any) -> HostFacts:
+        """What ``probe`` would find where all is well: for arguments on a host without it."""
 
     def problems(self, vm: VmSpec, host: HostFacts) -> tuple[Problem, ...]:
         """Everything wrong with ``vm`` on this host, not just the first thing.
@@ -74,8 +92,11 @@ class Provider(Protocol):
     def find(self, layout: MachineLayout) -> ProcessIdentity | None:
         """The hypervisor process of this machine, even when vx died before it could note it."""
 
-    def address(self, layout: MachineLayout) -> Address | None:
-        """Where the guest's sshd is reached; one look, None while unknown."""
+    def addresses(self, layout: MachineLayout) -> Candidates:
+        """Where the guest's sshd may be reached; one look, none while unknown."""
+
+    def ending(self, layout: MachineLayout, /) -> Ending | None:
+        """How the last run ended, as far as the provider knows."""
 
     def details(self, layout: MachineLayout) -> Mapping[str, Any]:
         """What the hypervisor says of itself, for ``status --json``; empty when it does not answer."""
@@ -92,3 +113,18 @@ class Provider(Protocol):
 
         ``grace_s`` 0 cuts the power at once. Nothing of the hypervisor runs afterwards.
         """
+
+
+@runtime_checkable
+class LearnsMac(Protocol):
+    """A provider whose host picks the guest's MAC from its UUID."""
+
+    def learn_mac(self, vm: VmSpec, host: HostFacts, *, op: Op) -> str:
+        """The MAC the guest will have, "" where this program cannot tell beforehand.
+
+        Raises UuidRefused when another UUID may work, ProviderError.
+        """
+
+
+class UuidRefused(ProviderError):
+    """The host has no network interface for this UUID."""

@@ -56,9 +56,7 @@ def qemu_argv(
         "-cpu", _cpu(vm, host),
         "-smp", str(vm.cpus),
         "-m", f"{-(-vm.memory_bytes // MIB)}M",
-        "-kernel", str(vm.kernel),
-        *(("-initrd", str(vm.initrd)) if vm.initrd is not None else ()),
-        "-append", vm.cmdline,
+        *_kernel(vm),
         # Without an entropy source a guest's first key exchange waits for more than a second.
         "-device", "virtio-rng-pci",
         *_disks(vm),
@@ -109,6 +107,13 @@ def _cpu(vm: VmSpec, host: HostFacts) -> str:
     if host.accel != "tcg":
         return "host"
     return _CPU_BASELINE if vm.cpu_level == "x86-64-v1" else _CPU_ANYTHING
+
+
+def _kernel(vm: VmSpec) -> tuple[str, ...]:
+    if vm.kernel is None:
+        return ()
+    initrd = ("-initrd", str(vm.initrd)) if vm.initrd is not None else ()
+    return ("-kernel", str(vm.kernel), *initrd, "-append", vm.cmdline)
 
 
 def _disks(vm: VmSpec) -> tuple[str, ...]:

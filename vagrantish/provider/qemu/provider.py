@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from vagrantish import proc
 from vagrantish.errors import HostError, Problem, ProviderError
-from vagrantish.model import Address
+from vagrantish.model import Address, Candidates
 from vagrantish.provider import child, running
 from vagrantish.provider.base import Capabilities, HostFacts
 from vagrantish.provider.hostcache import HostCache
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from vagrantish.diagnosis.endings import Ending
     from vagrantish.events import Op
     from vagrantish.model import QemuOptions, VmSpec
     from vagrantish.paths import MachineLayout, VxHome
@@ -57,6 +58,16 @@ class Qemu:
 
     def __init__(self, home: VxHome) -> None:
         self._home = home
+
+    def missing(self, options: QemuOptions) -> str:
+        try:
+            _find_program(options.binary)
+        except ProviderError as error:
+            return error.message
+        return ""
+
+    def assumed(self, options: QemuOptions) -> HostFacts:
+        return HostFacts(program=options.binary or PROGRAM, version="", accel="tcg")
 
     def probe(self, options: QemuOptions, *, op: Op) -> HostFacts:
         """Raises HostError when QEMU is missing, ProviderError when it or its acceleration fails."""
@@ -90,9 +101,13 @@ class Qemu:
     def find(self, layout: MachineLayout) -> ProcessIdentity | None:
         return running.find(layout)
 
-    def address(self, layout: MachineLayout) -> Address | None:
+    def addresses(self, layout: MachineLayout) -> Candidates:
         where = running.address(layout)
-        return Address(host=where[0], port=where[1]) if where else None
+        found = (Address(host=where[0], port=where[1]),) if where else ()
+        return Candidates(addresses=found, certain=True)
+
+    def ending(self, _layout: MachineLayout) -> Ending | None:
+        return None  # it is nobody's child, so nobody learns its status
 
     def details(self, layout: MachineLayout) -> Mapping[str, Any]:
         """``status``, ``version``, ``accel``, ``cpus``; empty when QEMU does not answer."""
@@ -200,7 +215,7 @@ def _problems(vm: VmSpec, host: HostFacts) -> Iterator[Problem]:
 
 
 def _file_problems(vm: VmSpec) -> Iterator[Problem]:
-    wrong = kernel_problem(vm.kernel)
+    wrong = kernel_problem(vm.kernel) if vm.kernel is not None else ""
     if wrong:
         yield Problem(
             vm.name,
