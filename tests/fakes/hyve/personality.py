@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,18 +38,20 @@ class Personality:
     script: str | None  # of a guest that is only acted; None: a real one
 
 
-def personality_of(environ: Mapping[str, str], *, euid: int) -> Personality:
+def personality_of(environ: Mapping[str, str], *, euid: int, prog: str) -> Personality:
     def value(name: str, default: str) -> str:
         return environ.get(f"FAKE_XHYVE_{name}") or default
 
-    state = Path(value("STATE", f"{tempfile.gettempdir()}/fake-xhyve-{os.getuid()}"))
+    state = Path(
+        value("STATE", f"{environ.get('TMPDIR', '/tmp').rstrip('/')}/fake-xhyve-{os.getuid()}")
+    )
     failures = [word for word in value("FAIL", "").split(",") if word]
     late = [word.partition("=")[2] for word in failures if word.startswith("late-lease=")]
     kinds = tuple(word.partition("=")[0] for word in failures)
     if unknown := set(kinds) - FAILURES:
         raise BadPersonality(f"FAKE_XHYVE_FAIL: no such failure: {', '.join(sorted(unknown))}")
     try:
-        flavour = Flavour(value("FLAVOUR", Flavour.HEAD))
+        flavour = Flavour(value("FLAVOUR", _flavour_of(prog)))
         late_s = float(late[-1]) if late else 0.0
     except ValueError as error:
         raise BadPersonality(f"FAKE_XHYVE_*: {error}") from error
@@ -68,3 +69,7 @@ def personality_of(environ: Mapping[str, str], *, euid: int) -> Personality:
         qemu_args=tuple(shlex.split(value("QEMU_ARGS", ""))),
         script=None if boot == "1" else value("SCRIPT", "") if boot == "0" else boot,
     )
+
+
+def _flavour_of(prog: str) -> Flavour:
+    return Flavour.HYPERKIT if prog.rpartition("/")[2] == "hyperkit" else Flavour.HEAD
