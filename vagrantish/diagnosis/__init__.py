@@ -1,0 +1,1 @@
+"""What consoles, error streams and exit statuses say about a boot. Pure, and of untrusted input."""
