@@ -7,7 +7,6 @@ import select
 import signal
 import threading
 from dataclasses import dataclass
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
