@@ -1,0 +1,1 @@
+"""bhyve: FreeBSD's own hypervisor."""

@@ -1,0 +1,67 @@
+"""Where a guest is, from the leases file of dnsmasq. Pure.
+
+A line is ``expiry mac ip name client-id`` (dnsmasq src/lease.c, lease_update_file); 0 as the
+expiry is never. What follows a line ``duid …`` is of IPv6.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+_LINES_MAX = 20_000
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    ip: str
+    mac: bytes
+    name: str  # "" where the guest sent none
+    expires_at: float  # infinity: never
+
+
+def parse(raw: bytes) -> tuple[Lease, ...]:
+    """The leases for IPv4 in the file's order; lines that are none are passed over."""
+    found = []
+    for line in raw.split(b"\n", _LINES_MAX)[:_LINES_MAX]:
+        words = line.decode("utf-8", "replace").split()
+        if words[:1] == ["duid"]:
+            break
+        lease = _lease_of(words)
+        if lease is not None:
+            found.append(lease)
+    return tuple(found)
+
+
+def addresses_of(leases: tuple[Lease, ...], mac: str, *, now: float) -> tuple[str, ...]:
+    """Where ``mac`` is, the longest lease first; those that ran out come last."""
+    wanted = mac_bytes(mac)
+    mine = [lease for lease in leases if wanted is not None and lease.mac == wanted]
+    mine.sort(key=lambda lease: (lease.expires_at > now, lease.expires_at), reverse=True)
+    return tuple(dict.fromkeys(lease.ip for lease in mine))
+
+
+def mac_bytes(text: str) -> bytes | None:
+    """Octets may lack their leading zero; None for what is no MAC address."""
+    parts = text.split(":")
+    if len(parts) != 6 or not all(re.fullmatch("[0-9A-Fa-f]{1,2}", part) for part in parts):
+        return None
+    return bytes(int(part, 16) for part in parts)
+
+
+def _lease_of(words: list[str]) -> Lease | None:
+    if len(words) < 3 or not re.fullmatch("[0-9]{1,15}", words[0]):
+        return None
+    # A type other than Ethernet stands before the address: "06-00:11:…".
+    mac = mac_bytes(words[1].rpartition("-")[2])
+    try:
+        ip = str(ipaddress.IPv4Address(words[2]))
+    except ValueError:
+        return None
+    if mac is None:
+        return None
+    name = words[3] if len(words) > 3 and _NAME.fullmatch(words[3]) else ""
+    expiry = int(words[0])
+    return Lease(ip=ip, mac=mac, name=name, expires_at=float(expiry) if expiry else float("inf"))

@@ -1,0 +1,1 @@
+"""vfkit: Apple's Virtualization framework, on Apple silicon and Intel."""
