@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fakes.hyve.install import install
 from tests.fakes.hyve.kexec import Loading, loading_of
 from tests.fakes.hyve.model import Firmware, Flavour
 from tests.fakes.hyve.trying import Double, await_bytes, await_file, bzimage
@@ -540,6 +541,57 @@ def test_with_descriptor_zero_closed_a_disk_takes_it_and_the_console_writes_ther
 
     assert os.waitstatus_to_exitcode(status) == 1
     assert b"oops\r\n" in disk.read_bytes()
+
+
+def test_settings_may_stand_in_the_program_itself(xhyve: Double) -> None:
+    install(xhyve.program.parent, settings={"FAKE_XHYVE_FLAVOUR": "v0.2.0"})
+
+    ran = xhyve.run("-M")
+
+    assert ran.err.startswith("xhyve: illegal option -- M\n")
+
+
+def test_a_guest_of_a_script_gets_an_address(xhyve: Double) -> None:
+    words = ("-A", "-s", "2,virtio-net", "-U", "00112233-4455-6677-8899-aabbccddeeff")
+    script = "lease:127.64.0.7 tiny; err:rdmsr to register 0x140 on vcpu 0; poweroff"
+
+    ran = xhyve.run(*words, *xhyve.boots, script=script)
+
+    leases = (xhyve.home / "state" / "dhcpd_leases").read_text(encoding="utf-8")
+    assert (ran.status, ran.err) == (1, "rdmsr to register 0x140 on vcpu 0\n")
+    assert leases.startswith("{\n\tname=tiny\n\tip_address=127.64.0.7\n\thw_address=1,")
+
+
+def test_a_console_that_nobody_reads_holds_up_nothing(
+    xhyve: Double, terminal: tuple[int, int]
+) -> None:
+    ours, theirs = terminal
+    (xhyve.home / "text").write_bytes(b"x" * 300_000)
+    words = (*LPC, "-l", "com1,stdio", "-l", "com2,autopty", *xhyve.boots)
+
+    started = xhyve.start(*words, script="file:text; file2:text; poweroff", stdin=theirs)
+
+    assert started.wait(30) == 1
+    assert 0 < len(await_bytes(ours, b"x")) < 300_000
+
+
+def test_a_console_that_is_read_is_whole(xhyve: Double, terminal: tuple[int, int]) -> None:
+    ours, theirs = terminal
+    text = b"".join(b"line %d\r\n" % number for number in range(20_000))
+    (xhyve.home / "text").write_bytes(text)
+    words = (*LPC, "-l", "com1,stdio", *xhyve.boots)
+
+    xhyve.start(*words, script="file:text; poweroff", stdin=theirs)
+
+    assert await_bytes(ours, b"Power down\r\n") == text + b"reboot: Power down\r\n"
+
+
+def test_a_folder_that_cannot_be_written_is_the_doubles_own_failure(xhyve: Double) -> None:
+    (xhyve.home / "state").touch()
+
+    ran = xhyve.run("-s", "2,virtio-net", *xhyve.boots)
+
+    assert ran.status == 70
 
 
 def test_a_boot_rom_that_no_bridge_shows_is_no_firmware_and_no_error(xhyve: Double) -> None:

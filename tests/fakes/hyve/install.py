@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[3]
-DOUBLE = ROOT / "tests" / "fakes" / "xhyve"
 
 
-def install(folder: Path, name: str = "xhyve") -> Path:
-    """A program of that name in the folder (made if missing) that is the double."""
+def install(folder: Path, name: str = "xhyve", settings: Mapping[str, str] | None = None) -> Path:
+    """A program of that name in the folder (made if missing) that is the double.
+
+    Its settings are FAKE_XHYVE_* variables, for where the environment is not passed on, as by sudo.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / name
     program.write_text(
         f"#!{Path(sys.executable).resolve()} -IS\n"
-        f"import sys\n"
+        f"import os, sys\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
+        f"os.environ.update({dict(settings or {})!r})\n"
         f"from tests.fakes.hyve.main import main\n"
         f"main(sys.argv)\n",
         encoding="utf-8",

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tests.fakes.hyve import texts
 from tests.fakes.hyve.devices import Devices, Refused
@@ -19,7 +19,7 @@ from tests.fakes.hyve.parse import Ends, parse
 from tests.fakes.hyve.personality import BadPersonality, Personality, personality_of
 from tests.fakes.hyve.process import Process
 from tests.fakes.hyve.pump import Pump
-from tests.fakes.hyve.scripted import BadScript, ScriptedGuest
+from tests.fakes.hyve.scripted import Action, BadScript, ScriptedGuest, actions_of
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -53,6 +53,7 @@ def main(argv: list[str]) -> NoReturn:
     """Never returns: the process ends as the real one would."""
     _undo_python()
     process = Process()
+    sys.excepthook = _ends_by_a_bug
     try:
         personality = personality_of(os.environ, euid=os.geteuid(), prog=argv[0])
         if os.environ.get("FAKE_XHYVE_HELP"):
@@ -61,7 +62,7 @@ def main(argv: list[str]) -> NoReturn:
         if "killed9" in personality.failures:
             process.die_by(signal.SIGKILL)
         line = parse(argv, personality.flavour)
-        guest = _guest_of(line, personality)
+        actions = actions_of(personality.script or "")
     except Ends as end:
         process.print_out(end.out)
         process.print_err(end.err)
@@ -77,7 +78,7 @@ def main(argv: list[str]) -> NoReturn:
         process.exit(1)
     _make_tables(line, process)
     _load(line, personality, process)
-    _run(guest or _qemu_guest(line, personality, devices), devices)
+    _run(_guest_of(devices, actions), devices)
 
 
 def _undo_python() -> None:
@@ -89,18 +90,22 @@ def _undo_python() -> None:
         comm.write(os.path.basename(sys.argv[0])[:15])
 
 
-def _guest_of(line: CommandLine, personality: Personality) -> Guest | None:
-    """None: a real one, which is to know what the devices came to."""
-    loaderless = line.firmware is None and all(slot.emulation != "lpc" for slot in line.slots)
-    if loaderless:  # the boot ROM lies behind a bridge that is not there
-        return ScriptedGuest(line, "")
-    return None if personality.script is None else ScriptedGuest(line, personality.script)
-
-
-def _qemu_guest(line: CommandLine, personality: Personality, devices: Devices) -> Guest:
+def _guest_of(devices: Devices, actions: list[Action]) -> Guest:
+    line, personality = devices.line, devices.personality
+    # A boot ROM behind a bridge that is not there: the cpu finds nothing to do.
+    idle = line.firmware is None and all(slot.emulation != "lpc" for slot in line.slots)
+    if idle or personality.script is not None:
+        told = [] if idle else actions
+        return ScriptedGuest(line, told, personality.leases, devices.macs)
     from tests.fakes.hyve.qemu import QemuGuest
 
     return QemuGuest(line, personality, devices.macs)
+
+
+def _ends_by_a_bug(*raised: Any) -> None:
+    """A traceback as ever, with a status that is nobody else's."""
+    sys.__excepthook__(*raised)
+    os._exit(EX_SOFTWARE)
 
 
 def _own_failure(process: Process, text: str) -> NoReturn:
@@ -113,7 +118,8 @@ def _make_vm(line: CommandLine, personality: Personality, process: Process) -> N
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     for failure in personality.failures:
         if failure in _HV_ERRORS:
-            process.print_err(_HV_ERRORS[failure])
+            old = personality.flavour is Flavour.OLD
+            process.print_err("hv_vm_create failed\n" if old else _HV_ERRORS[failure])
             process.abort()
     if "no-device" in personality.failures:
         process.print_out(texts.NO_DEVICE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import select
 import socket
@@ -15,7 +16,9 @@ from tests.fakes.hyve.guest import Ending
 from tests.fakes.hyve.texts import vm_exit
 
 if TYPE_CHECKING:
-    from tests.fakes.hyve.model import CommandLine
+    from collections.abc import Mapping, Sequence
+
+    from tests.fakes.hyve.model import CommandLine, Slot
 
 _ACTION = re.compile(r"\s*([a-z]+2?)(?:@([0-9.]+))?(?::(.*))?", re.ASCII | re.DOTALL)
 _ENDINGS = {
@@ -24,7 +27,9 @@ _ENDINGS = {
     "halt": (Ending.HALT, "reboot: System halted"),
     "die": (Ending.DIED, ""),
 }
-_NAMES = {*_ENDINGS, "panic", "acpi", "deaf", "say", "say2", "file", "file2", "echo"}
+_NAMES = {
+    *_ENDINGS, "panic", "acpi", "deaf", "say", "say2", "file", "file2", "echo", "err", "lease",
+}  # fmt: skip
 _SHUTDOWN_S = 0.1
 _FOR_EVER_S = 3600.0
 
@@ -55,9 +60,17 @@ def actions_of(script: str) -> list[Action]:
 class ScriptedGuest:
     said = vm_exit(2, 0x1000000)
 
-    def __init__(self, line: CommandLine, script: str) -> None:
+    def __init__(
+        self,
+        line: CommandLine,
+        actions: Sequence[Action],
+        leases: Path,
+        macs: Mapping[Slot, str],
+    ) -> None:
         self._line = line
-        self._actions = actions_of(script)
+        self._actions = list(actions)
+        self._leases = leases
+        self._macs = macs
         self._pairs: dict[int, tuple[socket.socket, socket.socket]] = {}
         self._began = self._paused_at = 0.0
         self._paused = self._echoes = self._acpi = self._deaf = False
@@ -116,6 +129,10 @@ class ScriptedGuest:
             case "file" | "file2":
                 data = Path(action.text).read_bytes()
                 self._print(data, int(action.name.endswith("2")))
+            case "err":
+                os.write(2, action.text.encode() + b"\n")
+            case "lease":
+                self._lease(*action.text.split(maxsplit=1))
             case "acpi" | "deaf":
                 self._acpi, self._deaf = self._line.acpi, action.name == "deaf"
             case "echo":
@@ -124,6 +141,14 @@ class ScriptedGuest:
                 self._panic()
             case name:
                 self._end_by(name)
+
+    def _lease(self, address: str, name: str = "") -> None:
+        from tests.fakes.hyve.leases import Lease, expiry, record
+
+        for mac in self._macs.values():
+            octets = bytes.fromhex(mac.replace(":", ""))
+            lease = Lease(address=address, mac=octets, name=name, expires=expiry())
+            record(self._leases, lease)
 
     def _panic(self) -> None:
         """Spins for ever, unless the kernel's command line has panic=N."""

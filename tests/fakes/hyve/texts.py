@@ -120,6 +120,8 @@ What it is comes from its environment:
     deaf@0.5          as acpi, but nobody listens to the button
     say@1:TEXT        prints a line on COM1 (say2: COM2); file@1:PATH prints a file
     echo@0            prints what COM1 receives
+    err@1:TEXT        a line on stderr, as of the hypervisor itself
+    lease@1:IP NAME   the guest has that address: an entry in the leases file
   FAKE_XHYVE_HELP      1: this text
 
 Where it differs from xhyve, knowingly:
