@@ -120,7 +120,7 @@ class MachineLayout:
 
     @property
     def pid_file(self) -> Path:
-        """Written by the hypervisor itself."""
+        """Written by the hypervisor itself, or as it by its supervisor just before it begins."""
         return self.directory / "vm.pid"
 
     @property
@@ -128,12 +128,22 @@ class MachineLayout:
         return self.directory / "qmp.sock"
 
     @property
+    def rest_socket(self) -> Path:
+        """Where vfkit is asked and told."""
+        return self.directory / "rest.sock"
+
+    @property
+    def loader_folder(self) -> Path:
+        """What bhyve's boot loader reads: grub.cfg and device.map."""
+        return self.directory / "loader"
+
+    @property
     def console_socket(self) -> Path:
         return self.directory / "con.sock"
 
     @property
     def console_log(self) -> Path:
-        """What the guest wrote to its serial port since it was last started."""
+        """What the guest wrote to its serial port since it was last started, or the end of that."""
         return self.directory / "console.log"
 
     @property
@@ -144,6 +154,26 @@ class MachineLayout:
     def provider_log(self) -> Path:
         """What the hypervisor itself had to say."""
         return self.directory / "provider.log"
+
+    @property
+    def provider_out(self) -> Path:
+        """Its standard output, where that is a file of its own."""
+        return self.directory / "provider.out"
+
+    @property
+    def job(self) -> Path:
+        """What the supervisor is to run."""
+        return self.directory / "job.json"
+
+    @property
+    def supervisor_lock(self) -> Path:
+        """Held by the supervisor, and by what it started, as long as they live."""
+        return self.directory / "supervisor.lock"
+
+    @property
+    def ended(self) -> Path:
+        """How the last run ended, as the supervisor saw it."""
+        return self.directory / "ended.json"
 
     @property
     def start_lock(self) -> Path:

@@ -10,6 +10,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -60,8 +61,36 @@ def arguments(pid: int) -> tuple[str, ...]:
 
     try:
         return tuple(psutil.Process(pid).cmdline())
+    except psutil.AccessDenied:
+        # macOS shows those of root's processes to root alone, and to ps(1), which is set-uid.
+        return tuple(_ps("-ww", "-o", "command=", "-p", str(pid)).split())
     except psutil.Error:
         return ()
+
+
+def command_lines() -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The pid and the words of every process on this host; what is hidden from us is left out."""
+    if sys.platform == "linux":
+        for name in os.listdir("/proc"):
+            if name.isdigit() and (words := arguments(int(name))):
+                yield int(name), words
+        return
+    for line in _ps("-axww", "-o", "pid=,command=").splitlines():
+        number, *words = line.split()
+        yield int(number), tuple(words)
+
+
+def _ps(*options: str) -> str:
+    """What ps(1) prints, words with spaces in them split; "" when it cannot be asked."""
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            ("/bin/ps", *options), stdin=subprocess.DEVNULL, capture_output=True, timeout=5
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return os.fsdecode(done.stdout)
 
 
 def read_pid_file(path: Path) -> int | None:

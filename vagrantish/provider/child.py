@@ -8,12 +8,13 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from vagrantish.events import Cancel
 
@@ -34,14 +35,26 @@ class Finished:
     seconds: float
 
 
-def run(argv: Sequence[str], *, timeout_s: float, cancel: Cancel | None = None) -> Finished:
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """What of ``env`` a program gets that may outlive the command."""
+    return {name: env[name] for name in _ENVIRONMENT if name in env} | {"LC_ALL": "C"}
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    cancel: Cancel | None = None,
+    own_session: bool = True,
+    extra_env: Mapping[str, str] = MappingProxyType({}),
+) -> Finished:
     """Run ``argv`` in a session of its own, from ``/``, with no input; files it makes are private.
 
-    Returns once the program itself ended, though a child of its may go on. Raises HostError
-    when it cannot be run at all, Cancelled; it is killed then.
+    ``own_session`` False gives it a process group alone, so that it may use the terminal's
+    session. Returns once the program itself ended, though a child of its may go on. Raises
+    HostError when it cannot be run at all, Cancelled; it is killed then.
     """
     began = time.monotonic()
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     try:
         child = subprocess.Popen(
             argv,
@@ -49,8 +62,9 @@ def run(argv: Sequence[str], *, timeout_s: float, cancel: Cancel | None = None) 
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd="/",
-            env={**environment, "LC_ALL": "C"},
-            start_new_session=True,
+            env={**environment(os.environ), **extra_env},
+            start_new_session=own_session,
+            process_group=None if own_session else 0,
             umask=0o077,
         )
     except (OSError, ValueError) as error:

@@ -2,18 +2,22 @@
 
 This is most of ``vx status``, so nothing heavy is imported before it is needed. A bare pid is
 never believed: the process must be the very one that was noted, or carry this machine's own
-pid file on its command line (vx was killed before it could note it).
+pid file or mark on its command line (whoever was to note it was killed before).
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from contextlib import contextmanager, suppress
 
 from vagrantish import proc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
     from typing import Any
 
     from vagrantish.model import Forward
@@ -21,26 +25,46 @@ if TYPE_CHECKING:
     from vagrantish.proc import ProcessIdentity
 
 SCHEMA = 1
-_NOTE_MAX = 1 << 16
+_NOTE_MAX = 1 << 20
 
 
 def find(layout: MachineLayout) -> ProcessIdentity | None:
-    """The hypervisor process of this machine; one look."""
+    """The hypervisor process of this machine, or its supervisor while there is none; one look."""
+    return _noted_alive(read_note(layout)) or find_unnoted(layout)
+
+
+def find_hypervisor(layout: MachineLayout) -> ProcessIdentity | None:
+    """The same, but never the supervisor."""
     noted = _identity_in(read_note(layout))
     if noted is not None and proc.is_alive(noted):
         return noted
     return find_unnoted(layout)
 
 
+def find_supervisor(layout: MachineLayout) -> ProcessIdentity | None:
+    """The process of ours beside the hypervisor; None where there is none."""
+    note = read_note(layout)
+    noted = _identity_in(note.get("supervisor")) if note else None
+    return noted if noted is not None and proc.is_alive(noted) else None
+
+
 def find_unnoted(layout: MachineLayout) -> ProcessIdentity | None:
-    """The process that the hypervisor's own pid file names, if it says itself whose it is."""
+    """The process that the hypervisor's pid file names, if it says itself whose it is."""
     pid = proc.read_pid_file(layout.pid_file)
     process = proc.identify(pid) if pid is not None else None
     if process is None:
         return None
-    said = option_of(proc.arguments(process.pid), "-pidfile")
-    is_ours = said is not None and os.path.realpath(said) == os.path.realpath(layout.pid_file)
-    return process if is_ours else None
+    words = proc.arguments(process.pid)
+    said = option_of(words, "-pidfile")
+    if said is not None and os.path.realpath(said) == os.path.realpath(layout.pid_file):
+        return process
+    job = _read_object(layout.job) or {}
+    return process if is_marked(words, job.get("mark")) else None
+
+
+def is_marked(words: tuple[str, ...], mark: object) -> bool:
+    """Whether a command line has ``mark`` on it, in whatever case."""
+    return isinstance(mark, str) and mark != "" and mark.lower() in " ".join(words).lower()
 
 
 def option_of(argv: tuple[str, ...], option: str) -> str | None:
@@ -59,9 +83,26 @@ def is_ready(layout: MachineLayout) -> bool:
 
 def mark_ready(layout: MachineLayout, *, boots: int = 1) -> None:
     """Note that the guest became ready, and for the how-manieth time. Raises HostError."""
-    note = _note_of_live(layout)
-    if note is not None and (note.get("ready"), note.get("boots")) != (True, boots):
-        write_note(layout, {**note, "ready": True, "boots": boots})
+    with changing(layout):
+        note = _note_of_live(layout)
+        if note is not None and (note.get("ready"), note.get("boots")) != (True, boots):
+            write_note(layout, {**note, "ready": True, "boots": boots})
+
+
+@contextmanager
+def changing(layout: MachineLayout) -> Iterator[None]:
+    """Held by whoever reads the note and writes it anew: its supervisor does so too."""
+    try:
+        folder = os.open(layout.directory, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        yield  # what is to be done there fails, and says so
+        return
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def boots(layout: MachineLayout) -> int:
@@ -103,12 +144,7 @@ def forwards(layout: MachineLayout) -> tuple[Forward, ...]:
 
 def read_note(layout: MachineLayout) -> dict[str, Any] | None:
     """What ``process.json`` holds; a damaged or foreign one counts as absent."""
-    try:
-        with open(layout.process, "rb") as file:
-            note = json.loads(file.read(_NOTE_MAX))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return note if isinstance(note, dict) and note.get("schema") == SCHEMA else None
+    return _read_object(layout.process)
 
 
 def write_note(layout: MachineLayout, note: dict[str, Any]) -> None:
@@ -139,18 +175,38 @@ def note_of(
 def _note_of_live(layout: MachineLayout) -> dict[str, Any] | None:
     """The note of the process that runs, made up for where vx was killed before it wrote one."""
     note = read_note(layout)
-    noted = _identity_in(note)
-    if noted is not None and proc.is_alive(noted):
+    if _noted_alive(note) is not None:
         return note
     if find_unnoted(layout) is None:
         return None
+    if note is not None and "supervisor" in note:
+        return note
     from vagrantish.provider.qemu.adopt import adopt
 
     return adopt(layout)
 
 
-def _identity_in(note: dict[str, Any] | None) -> ProcessIdentity | None:
+def _read_object(path: Path) -> dict[str, Any] | None:
+    try:
+        with open(path, "rb") as file:
+            found = json.loads(file.read(_NOTE_MAX))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and found.get("schema") == SCHEMA else None
+
+
+def _noted_alive(note: dict[str, Any] | None) -> ProcessIdentity | None:
+    """The hypervisor of a note, else its supervisor, whichever lives."""
     if note is None:
+        return None
+    for noted in (_identity_in(note), _identity_in(note.get("supervisor"))):
+        if noted is not None and proc.is_alive(noted):
+            return noted
+    return None
+
+
+def _identity_in(note: object) -> ProcessIdentity | None:
+    if not isinstance(note, dict):
         return None
     pid, started, program = note.get("pid"), note.get("started"), note.get("program")
     if isinstance(pid, int) and isinstance(started, str) and isinstance(program, str):

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
-from vagrantish import proc
-from vagrantish.errors import ProviderError, VxError
-from vagrantish.events import Cancel
 from vagrantish.files import host_errors
-from vagrantish.provider import running
+from vagrantish.provider import running, signals
+from vagrantish.provider.asking import Asking
 from vagrantish.provider.base import StopOutcome
 from vagrantish.provider.qemu.qmp import Qmp, QmpError
-from vagrantish.wait import poll_until
+from vagrantish.provider.signals import gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +20,10 @@ if TYPE_CHECKING:
     from vagrantish.paths import MachineLayout
     from vagrantish.proc import ProcessIdentity
 
-_LOOK_S = 0.02
+_WHAT = "QEMU"
 _QMP_S = 1.0
 _BUTTON_S = 10.0  # a guest that heeds its power button has begun to stop by then
-_QUIT_S, _TERM_S, _KILL_S = 2.0, 3.0, 10.0
+_QUIT_S, _TERM_S = 2.0, 3.0
 
 
 def stop(
@@ -56,13 +51,7 @@ def stop(
 
 def kill(process: ProcessIdentity) -> None:
     """End ``process`` with SIGKILL and wait until it is gone. Raises ProviderError."""
-    _signal(process, signal.SIGKILL)
-    if not _gone(process, _KILL_S, Cancel()):
-        raise ProviderError(
-            f"QEMU (pid {process.pid}) cannot be ended: the system keeps it, often for a disk "
-            "or network drive that does not answer",
-            hint="Wait for that, or restart the host; then run the same command again.",
-        )
+    signals.kill(process, what=_WHAT)
 
 
 def remove_leftovers(layout: MachineLayout) -> None:
@@ -86,12 +75,12 @@ def _shut_down(
     deadline = time.monotonic() + grace_s
     if _press_button(layout):
         patience = grace_s if ask_guest is None else min(_BUTTON_S, grace_s / 3)
-        if _gone(process, patience, op.cancel):
+        if gone(process, patience, op.cancel):
             return True
     if ask_guest is None:
-        return _gone(process, deadline - time.monotonic(), op.cancel)
-    asking = _Asking(ask_guest)
-    is_gone = _gone(process, deadline - time.monotonic(), op.cancel)
+        return gone(process, deadline - time.monotonic(), op.cancel)
+    asking = Asking(ask_guest)
+    is_gone = gone(process, deadline - time.monotonic(), op.cancel)
     asking.report(op)
     return is_gone
 
@@ -117,78 +106,8 @@ def _cut_power(layout: MachineLayout, process: ProcessIdentity, op: Op) -> None:
     except QmpError:
         pass  # it may hang up before it answers, and otherwise the signals follow
     else:
-        if _gone(process, _QUIT_S, op.cancel):
+        if gone(process, _QUIT_S, op.cancel):
             return
-    _signal(process, signal.SIGTERM)
-    if not _gone(process, _TERM_S, op.cancel):
+    signals.send(process, signal.SIGTERM, what=_WHAT)
+    if not gone(process, _TERM_S, op.cancel):
         kill(process)
-
-
-def _gone(process: ProcessIdentity, timeout_s: float, cancel: Cancel) -> bool:
-    """Wait for the end of ``process``; it is nobody's child here, so there is nothing to reap."""
-    found = poll_until(
-        lambda: None if proc.is_alive(process) else True,
-        timeout_s=max(0.0, timeout_s),
-        interval_s=_LOOK_S,
-        cancel=cancel,
-    )
-    return found is True
-
-
-def _signal(process: ProcessIdentity, number: signal.Signals) -> None:
-    """Signal that very process and no later owner of its pid. Raises ProviderError."""
-    try:
-        handle = _handle_on(process.pid)
-        try:
-            # A handle fixes who is meant, so this check cannot be overtaken.
-            if not proc.is_alive(process):
-                return
-            if sys.platform == "linux" and handle is not None:
-                signal.pidfd_send_signal(handle, number)
-            else:
-                os.kill(process.pid, number)
-        finally:
-            if handle is not None:
-                os.close(handle)
-    except ProcessLookupError:
-        return
-    except PermissionError as error:
-        raise ProviderError(
-            f"QEMU (pid {process.pid}) belongs to another user and cannot be ended",
-            hint="Run the same command as the user who started the machine.",
-        ) from error
-
-
-def _handle_on(pid: int) -> int | None:
-    """A pidfd; None where there are none: macOS, and Linux before 5.3."""
-    if sys.platform != "linux":
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        raise
-    except OSError:
-        return None
-
-
-class _Asking:
-    """Asks the guest in a thread of its own: an ssh that hangs must not hold up the rest."""
-
-    def __init__(self, ask: Callable[[], object]) -> None:
-        self._ask = ask
-        self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True, name="ask-guest")
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._ask()
-        except Exception as error:  # noqa: BLE001 - carried to the main thread, raised or told there
-            self._failure = error
-
-    def report(self, op: Op) -> None:
-        """Tell why the guest could not be asked; a bug in asking is raised as it is."""
-        if isinstance(self._failure, VxError):
-            op.note(f"The guest could not be asked to power off: {self._failure.message}")
-        elif self._failure is not None:
-            raise self._failure
