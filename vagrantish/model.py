@@ -82,6 +82,7 @@ class BoxParts:
     cmdline: str = ""
     user: str | None = None
     seed: SeedKind = SeedKind.NONE
+    boot: BootMode = BootMode.KERNEL  # as its machine is booted: what the disk need not hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +167,7 @@ class LockedBoot:
     console: str
     cpu_level: str
     disk_boots: bool
+    boot: BootMode = BootMode.KERNEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,6 +233,7 @@ class Release:
     cpu_level: str = "x86-64-v1"
     description: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    boot: BootMode = BootMode.KERNEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,10 +268,20 @@ class Box:
     disk_cmdline: str = ""  # what the disk's own boot loader gives its kernel
     kernel_release: str = ""  # of the kernel found on the disk: "6.1.0-9-amd64"
     sources: tuple[Source, ...] = ()  # what was fetched for it; none when it was added from here
+    boot: BootMode = BootMode.KERNEL  # of others it has no kernel, and its disk boots by itself
 
     @property
     def label(self) -> str:
         return f"{self.name}@{self.version}" if self.name else "own files"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The box's layer of settings, its way to boot among them."""
+        if self.boot is BootMode.KERNEL:
+            return self.defaults
+        given = self.defaults.get("boot", {})
+        boot = {"mode": self.boot.value, **given} if isinstance(given, dict) else given
+        return {**self.defaults, "boot": boot}
 
     @property
     def files(self) -> dict[str, Artifact | Extension]:
@@ -305,8 +318,11 @@ class BootConfig:
 class SSHConfig:
     user: str | None = None  # None: the box's
     port: int | None = None  # on the host; None: a free one, kept for the machine's life
+    guest_port: int = 22
     forward_agent: bool = False
     extra_keys: tuple[str, ...] = ()  # public keys, one line each
+    key: Path | None = None  # private; of a box that takes no key from vx
+    host_key: str | None = None  # public, one line; of a box that takes none from vx
     connect_timeout_s: float = 15
 
 
@@ -440,10 +456,10 @@ class Disk:
 
 @dataclass(frozen=True, kw_only=True)
 class Firmware:
-    """UEFI."""
+    """UEFI: its code, and its variables, which the guest writes."""
 
-    code: Path
-    vars: Path | None = None  # the machine's own, written by its guest; None: none are kept
+    code: Path | None  # None where the provider brings its own, or none was found
+    vars: Path | None = None  # None: they are not kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -476,6 +492,7 @@ class VmSpec:
     qemu: QemuOptions
     layout: MachineLayout
     hostname: str = ""
+    guest_ssh_port: int = 22
     firmware: Firmware | None = None
     fbsd: FbsdLoader | None = None
     xhyve: XhyveOptions = field(default_factory=XhyveOptions)

@@ -18,7 +18,7 @@ from vagrantish.box.store import BoxStore
 from vagrantish.errors import BoxError, DigestMismatch, FetchError
 from vagrantish.events import Cancel, Op, StepStarted
 from vagrantish.formats import cpio
-from vagrantish.model import ArtifactKind, BoxParts, BoxRef, Digest, RootKind, SeedKind
+from vagrantish.model import ArtifactKind, BootMode, BoxParts, BoxRef, Digest, RootKind, SeedKind
 from vagrantish.paths import VxHome
 
 if TYPE_CHECKING:
@@ -244,3 +244,24 @@ def test_an_artifact_a_machine_will_name_survives_another_boxs_removal(
     store.remove(BoxRef(name="tiny"), store.list()[0].arch, in_use=(), op=quiet_op())
 
     assert all(artifact.path.exists() for artifact in box.artifacts.values())
+
+
+@pytest.mark.parametrize("boot", [BootMode.UEFI, BootMode.FBSD])
+def test_a_disk_that_boots_by_itself_is_not_looked_into(
+    store: BoxStore, files: dict[ArtifactKind, str], boot: BootMode
+) -> None:
+    parts = BoxParts(sources={D: files[D]}, boot=boot, seed=SeedKind.NONE, user="me")
+
+    box = store.adopt(parts, op=quiet_op())
+
+    assert (box.boot, set(box.artifacts), box.root) == (boot, {D}, RootKind.DISK)
+    assert (box.disk_boots, box.user) == (False, "me")
+    with_kernel = BoxParts(sources=files, boot=boot, cmdline="quiet")
+    assert store.adopt(with_kernel, op=quiet_op()).artifacts == box.artifacts
+
+
+def test_without_a_disk_nothing_boots_by_itself(
+    store: BoxStore, files: dict[ArtifactKind, str]
+) -> None:
+    with pytest.raises(BoxError, match="boots what is on a disk, and the box has none"):
+        store.adopt(BoxParts(sources={K: files[K]}, boot=BootMode.UEFI), op=quiet_op())

@@ -20,7 +20,7 @@ from vagrantish.box import catalog
 from vagrantish.box.import_job import Wishes, check_space
 from vagrantish.errors import BoxError, DigestMismatch, HostError, UsageError
 from vagrantish.events import Cancel, Op
-from vagrantish.model import ArtifactKind, Digest, RootKind, SeedKind
+from vagrantish.model import ArtifactKind, BootMode, Digest, RootKind, SeedKind
 from vagrantish.paths import VxHome
 
 if TYPE_CHECKING:
@@ -226,6 +226,54 @@ def test_another_name_still_gets_what_its_distribution_needs(home: VxHome, tmp_p
     box = imported(home, image, quiet_op(), catalog=catalog.load(home))
 
     assert (box.name, box.cpu_level, box.cmdline) == ("mine", "x86-64-v2", "console=ttyS0")
+
+
+# --- disks that boot by themselves -----------------------------------------------------------
+
+
+def test_a_disk_of_a_system_vx_cannot_read_becomes_a_box(home: VxHome, tmp_path: Path) -> None:
+    disk = tmp_path / "bsd.img"
+    disk.write_bytes(bytes(1 << 20))
+    wishes = Wishes(name="bsd", boot=BootMode.FBSD, user="me")
+    watched = Recorder()
+
+    box = imported(home, disk, Op(watched, Cancel()), wishes=wishes)
+
+    assert (box.boot, box.user, box.seed) == (BootMode.FBSD, "me", SeedKind.NONE)
+    assert (set(box.artifacts), box.disk_boots) == ({ArtifactKind.DISK}, False)
+    (told,) = watched.notes()
+    assert told.startswith("bsd.img is a raw disk image, 1MiB: a system vx cannot read")
+    assert told.endswith("booted by FreeBSD's loader, seed none, user me")
+
+
+def test_of_a_linux_it_is_still_seen_who_logs_in(home: VxHome, images: Path) -> None:
+    wishes = Wishes(name="mine", boot=BootMode.UEFI)
+
+    box = imported(home, images / "disk.qcow2", quiet_op(), wishes=wishes)
+
+    assert (box.boot, box.user, box.seed) == (BootMode.UEFI, "cloudy", SeedKind.CLOUD_INIT)
+    assert set(box.artifacts) == {ArtifactKind.DISK}
+
+
+def test_an_iso_can_be_a_disk_too(home: VxHome, tmp_path: Path) -> None:
+    iso = tmp_path / "live.iso"
+    iso.write_bytes(bytes(0x8001) + b"CD001" + bytes((1 << 20) - 0x8006))
+
+    box = imported(home, iso, quiet_op(), wishes=Wishes(name="live", boot=BootMode.UEFI, user="me"))
+
+    assert set(box.artifacts) == {ArtifactKind.DISK}
+
+
+def test_words_for_a_kernel_and_seeds_in_an_initrd_have_no_place_there(
+    home: VxHome, images: Path
+) -> None:
+    with pytest.raises(UsageError, match="--cmdline is for a kernel vx starts"):
+        imported(
+            home, images / "raw.img", quiet_op(),
+            wishes=Wishes(name="mine", boot=BootMode.UEFI, cmdline="quiet"),
+        )  # fmt: skip
+    wishes = Wishes(name="mine", boot=BootMode.UEFI, seed=SeedKind.OVERLAY)
+    assert "loads its own" in refused(home, images / "raw.img", wishes).message
 
 
 # --- refused ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from vagrantish.box.store import BoxStore
 from vagrantish.errors import BoxError, BoxNotFound, DigestMismatch, HostError
 from vagrantish.events import Cancel, Cancelled, Op
 from vagrantish.locks import hold
-from vagrantish.model import ArtifactKind, Box, BoxRef
+from vagrantish.model import ArtifactKind, BootMode, Box, BoxRef
 from vagrantish.paths import VxHome
 
 TINY = BoxRef(name="tiny")
@@ -235,6 +236,37 @@ def test_a_damaged_record_is_told_and_can_be_removed(
     store.remove(TINY, ARCH, in_use=(), op=quiet_op())
 
     assert store.list() == ()
+
+
+def test_a_record_of_before_there_were_other_ways_to_boot_is_read(
+    store: BoxStore, home: VxHome, tmp_path: Path
+) -> None:
+    box = add(store, box_folder(tmp_path))
+    record = home.boxes / "tiny" / "1" / ARCH / "box.json"
+    table = json.loads(record.read_bytes())
+    assert table.pop("boot") == "kernel"
+    record.chmod(0o644)
+    record.write_text(json.dumps(table | {"schema": 2}))
+
+    assert store.get(TINY, ARCH) == box
+
+
+def test_a_box_that_boots_by_itself_stays_one(store: BoxStore, tmp_path: Path) -> None:
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    (folder / "disk.img").write_bytes(bytes(1 << 20))
+    (folder / "box.toml").write_text(
+        f'name = "tiny"\nversion = "1"\narch = "{ARCH}"\ndisk = "disk.img"\nboot = "uefi"\n'
+        '[defaults.boot]\ntimeout = "9m"\n'
+    )
+
+    add(store, folder)
+
+    box = store.get(TINY, ARCH)
+    assert box is not None
+    assert (box.boot, set(box.artifacts)) == (BootMode.UEFI, {ArtifactKind.DISK})
+    settings = {"boot": {"mode": "uefi", "timeout": "9m"}}
+    assert store.defaults_of(TINY, ARCH) == ("box tiny@1", settings)
 
 
 def test_an_unwritable_home_is_a_host_error(tmp_path: Path) -> None:

@@ -135,4 +135,5 @@ def _box(meant: Definition, *, origin: str) -> Box:
         description=meant.description,
         defaults=meant.defaults,
         disk_boots=meant.disk_boots,
+        boot=meant.boot,
     )

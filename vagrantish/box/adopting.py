@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from vagrantish.box import bootcmdline, boxfile, checks, fit, reference
 from vagrantish.box.ingest import take
 from vagrantish.errors import BoxError
 from vagrantish.files import host_errors, make_dir, staging, write_atomic
-from vagrantish.model import Artifact, ArtifactKind, Box, Digest, RootKind
+from vagrantish.model import Artifact, ArtifactKind, BootMode, Box, Digest, RootKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,8 @@ _SETTLED_S = 2.0
 
 def adopt(store: BoxStore, home: VxHome, parts: BoxParts, *, op: Op) -> Box:
     """Raises BoxError, FetchError, DigestMismatch, HostError; see `BoxStore.adopt`."""
+    if parts.boot is not BootMode.KERNEL:
+        parts = _disk_alone(parts)
     if not parts.sources.keys() & {ArtifactKind.KERNEL, ArtifactKind.DISK}:
         raise BoxError(
             "a box of own files needs a kernel, or a disk with one inside",
@@ -53,10 +56,11 @@ def adopt(store: BoxStore, home: VxHome, parts: BoxParts, *, op: Op) -> Box:
     seen = None
     if ArtifactKind.KERNEL in artifacts:
         _check_cmdline(parts, artifacts[ArtifactKind.KERNEL], op)
-    else:
+    elif parts.boot is BootMode.KERNEL:
         seen, inside = _from_disk(store, home, parts, artifacts[ArtifactKind.DISK], op)
         artifacts = {**inside, **artifacts}
-    _check_fit(parts, artifacts, seen.cmdline if seen else "", op)
+    if parts.boot is BootMode.KERNEL:
+        _check_fit(parts, artifacts, seen.cmdline if seen else "", op)
     version = hashlib.sha256(
         " ".join(f"{kind}={artifacts[kind].digest}" for kind in sorted(artifacts)).encode()
     ).hexdigest()[:12]
@@ -73,6 +77,22 @@ def adopt(store: BoxStore, home: VxHome, parts: BoxParts, *, op: Op) -> Box:
         disk_boots=seen is not None,
         disk_cmdline=seen.cmdline if seen else "",
         kernel_release=seen.release if seen else "",
+        boot=parts.boot,
+    )
+
+
+def _disk_alone(parts: BoxParts) -> BoxParts:
+    """What is left of ``parts`` where a loader finds everything on the disk."""
+    if ArtifactKind.DISK not in parts.sources:
+        raise BoxError(
+            f'`boot.mode` "{parts.boot}" boots what is on a disk, and the box has none',
+            hint='Add it: box = { disk = "disk.qcow2", … }',
+        )
+    return replace(
+        parts,
+        sources={ArtifactKind.DISK: parts.sources[ArtifactKind.DISK]},
+        digests={k: digest for k, digest in parts.digests.items() if k is ArtifactKind.DISK},
+        cmdline="",
     )
 
 

@@ -11,6 +11,7 @@ from vagrantish.errors import BoxError
 from vagrantish.model import (
     Artifact,
     ArtifactKind,
+    BootMode,
     Box,
     Extension,
     Fetched,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from vagrantish.paths import VxHome
 
 FILE_NAME = "box.json"
-_SCHEMA = 2
+_SCHEMA = 3
 
 
 def artifact_path(home: VxHome, digest: Digest) -> Path:
@@ -72,6 +73,7 @@ def encode(box: Box, *, added_at: float) -> bytes:
             {"name": item.name, "digest": str(item.digest), "size": item.size_bytes}
             for item in box.extensions
         ],
+        "boot": str(box.boot),
         "disk_boots": box.disk_boots,
         "disk_cmdline": box.disk_cmdline,
         "kernel_release": box.kernel_release,
@@ -116,6 +118,8 @@ def read(path: Path, home: VxHome) -> tuple[Box, float] | None:
 def _decode(table: dict[str, Any], home: VxHome) -> Box:
     if table["schema"] == 1:
         table = _from_1(table)
+    if table["schema"] == 2:
+        table = {**table, "schema": _SCHEMA, "boot": BootMode.KERNEL}
     if table["schema"] != _SCHEMA:
         raise ValueError(table["schema"])
     artifacts = {}
@@ -143,6 +147,7 @@ def _decode(table: dict[str, Any], home: VxHome) -> Box:
         description=table["description"],
         defaults=dict(table["defaults"]),
         extensions=tuple(_extension(entry, home) for entry in table["extensions"]),
+        boot=BootMode(table["boot"]),
         disk_boots=table["disk_boots"] is True,
         disk_cmdline=str(table["disk_cmdline"]),
         kernel_release=str(table["kernel_release"]),

@@ -18,7 +18,7 @@ from vagrantish.box.fields import (
     shown,
     unusable,
 )
-from vagrantish.model import ArtifactKind, Digest, RootKind, SeedKind
+from vagrantish.model import ArtifactKind, BootMode, Digest, RootKind, SeedKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,8 @@ __all__ = ["ARCHES", "CMDLINE_MAX", "CPU_LEVELS", "FILE_NAME", "SIZE_MAX", "Defi
 
 _KEYS = (
     "name", "version", "arch", "description", "kernel", "initrd", "disk", "digest",
-    "cmdline", "user", "seed", "root", "console", "cpu_level", "disk_boots", "defaults",
+    "cmdline", "user", "seed", "root", "console", "cpu_level", "disk_boots", "boot",
+    "defaults",
 )  # fmt: skip
 _PLAIN_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 
@@ -49,6 +50,7 @@ class Definition:
     console: str
     cpu_level: str
     disk_boots: bool  # kernel and initrd are those the disk boots; files of them may be missing
+    boot: BootMode  # where it is not by a kernel, none is needed
     defaults: Mapping[str, Any]
 
 
@@ -62,7 +64,9 @@ def parse(
     fields = open_table(text, source)
     fields.refuse_others(_KEYS)
     disk_boots = fields.flag("disk_boots")
-    files = _files(fields, disk_boots=disk_boots)
+    boot = fields.boot()
+    by_kernel = boot is BootMode.KERNEL and not disk_boots
+    files = _files(fields, needs_kernel=by_kernel)
     found = Definition(
         name=fields.named("name", name, reference.check_name),
         version=fields.named("version", version, reference.check_version),
@@ -77,11 +81,14 @@ def parse(
         console=fields.console(),
         cpu_level=fields.cpu_level(),
         disk_boots=disk_boots,
+        boot=boot,
         defaults=fields.defaults(),
     )
     overlays = (SeedKind.OVERLAY, SeedKind.TINYCORE)
-    if found.seed in overlays and ArtifactKind.INITRD not in files and not disk_boots:
+    if found.seed in overlays and ArtifactKind.INITRD not in files and by_kernel:
         fields.problem("seed", f'seed = "{found.seed}" needs an initrd to add to')
+    if boot is not BootMode.KERNEL:
+        _check_boot(fields, found)
     if found.root is RootKind.DISK and ArtifactKind.DISK not in files:
         fields.problem("root", 'root = "disk" needs a disk')
     if disk_boots and ArtifactKind.DISK not in files:
@@ -91,10 +98,24 @@ def parse(
     return found
 
 
-def _files(fields: Fields, *, disk_boots: bool) -> dict[ArtifactKind, str]:
+def _check_boot(fields: Fields, found: Definition) -> None:
+    """What goes with a box whose disk boots by itself."""
+    if ArtifactKind.DISK not in found.files:
+        fields.problem("boot", f'boot = "{found.boot}" needs a disk')
+    for kind in (ArtifactKind.KERNEL, ArtifactKind.INITRD):
+        if kind in found.files:
+            fields.problem(kind, f'with boot = "{found.boot}" no {kind} is loaded')
+    if found.disk_boots:
+        fields.problem("disk_boots", f'disk_boots takes a kernel, and boot = "{found.boot}" none')
+    if found.seed in (SeedKind.OVERLAY, SeedKind.TINYCORE):
+        text = f'seed = "{found.seed}" adds to an initrd, which boot = "{found.boot}" has not'
+        fields.problem("seed", text)
+
+
+def _files(fields: Fields, *, needs_kernel: bool) -> dict[ArtifactKind, str]:
     files: dict[ArtifactKind, str] = {}
     for kind in ArtifactKind:
-        if kind not in fields and (kind is not ArtifactKind.KERNEL or disk_boots):
+        if kind not in fields and (kind is not ArtifactKind.KERNEL or not needs_kernel):
             continue
         value = fields.string(kind, None)
         if not isinstance(fields.table.get(kind), str):

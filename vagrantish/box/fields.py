@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vagrantish.box import reference
 from vagrantish.errors import BoxError, ConfigError, Problem
-from vagrantish.model import RootKind, SeedKind
+from vagrantish.model import BootMode, RootKind, SeedKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -207,6 +207,9 @@ class Fields:
 
     def seed(self) -> SeedKind:
         return SeedKind(self.choice("seed", tuple(SeedKind), SeedKind.NONE))
+
+    def boot(self) -> BootMode:
+        return BootMode(self.choice("boot", tuple(BootMode), BootMode.KERNEL))
 
     def root(self) -> RootKind:
         return RootKind(self.choice("root", tuple(RootKind), RootKind.RAM))

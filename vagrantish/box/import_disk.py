@@ -54,9 +54,9 @@ def box_of(disk: Disk, given: Given, job: Job) -> tuple[Box, tuple[Staged, ...]]
         )
     guest, choice = _looked_at(disk, wishes)
     arch = _arch(choice, disk, wishes)
-    settings = _settings(disk, guest, arch, job)
-    kin = settings or _kin(guest, arch, job)
-    seed = _seed(disk, guest, wishes, settings)
+    settings = settings_of(disk, guest, arch, job)
+    kin = settings or kin_of(guest, arch, job)
+    seed = seed_of(disk, guest, wishes, settings)
     user = wishes.user or disk.user or (settings.user if settings else guest.user)
     cmdline = _cmdline(disk, wishes, settings, arch)
     if choice is None:
@@ -133,12 +133,12 @@ def _checked(disk: Disk, cmdline: str, arch: str, job: Job) -> tuple[Staged, ...
     )
 
 
-def _settings(disk: Disk, guest: Guest, arch: str, job: Job) -> Release | None:
+def settings_of(disk: Disk, guest: Guest, arch: str, job: Job) -> Release | None:
     """Where a catalog has a box of that name: how its releases are booted."""
     return _known(disk.name, (disk.version, guest.os_version), arch, job)
 
 
-def _kin(guest: Guest, arch: str, job: Job) -> Release | None:
+def kin_of(guest: Guest, arch: str, job: Job) -> Release | None:
     """What a catalog says of the distribution it is of: what that wants of the hardware holds here."""
     return _known(_BOXES.get(guest.os_id, guest.os_id), (guest.os_version,), arch, job)
 
@@ -156,7 +156,7 @@ def _known(name: str, versions: tuple[str, ...], arch: str, job: Job) -> Release
     return None
 
 
-def _seed(disk: Disk, guest: Guest, wishes: Wishes, settings: Release | None) -> SeedKind:
+def seed_of(disk: Disk, guest: Guest, wishes: Wishes, settings: Release | None) -> SeedKind:
     if wishes.seed is not None:
         return wishes.seed
     if guest.cloud_init:
@@ -208,7 +208,7 @@ def _told(disk: Disk, guest: Guest, choice: BootChoice | None, seed: SeedKind, u
     if seed is not (SeedKind.CLOUD_INIT if guest.cloud_init else SeedKind.NONE):
         parts.append(f"seed {seed}")
     parts.append(f"user {user}")
-    size = format_size(_size(disk.staged.path))
+    size = format_size(size_of(disk.staged.path))
     return f"{disk.label} is {disk.what}, {size}: {', '.join(parts)}"
 
 
@@ -216,7 +216,7 @@ def _system(choice: BootChoice | None) -> str:
     return shown(choice.os_name) if choice else ""
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
     """Of the disk as the guest sees it."""
     with host_errors(f"read {path}"):
         if checks.disk_format(path) == "qcow2":

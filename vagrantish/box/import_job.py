@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vagrantish.box.ingest import Staged
     from vagrantish.events import Op
     from vagrantish.fetch import Download
-    from vagrantish.model import BoxRef, Digest, Release, SeedKind
+    from vagrantish.model import BootMode, BoxRef, Digest, Release, SeedKind
     from vagrantish.paths import VxHome
 
 _FIRST_WORD = re.compile(r"[a-z]+")
@@ -42,6 +42,7 @@ class Wishes:
     seed: SeedKind | None = None
     cmdline: str | None = None
     provider: str | None = None  # of a Vagrant catalog
+    boot: BootMode | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from vagrantish.box import (
     import_kinds,
     import_tar,
     import_web,
+    import_whole,
 )
 from vagrantish.box.import_catalog import offered
 from vagrantish.box.import_job import Given, Job, check_digest, local, named
@@ -21,6 +22,7 @@ from vagrantish.box.import_stage import staged_image, unpacked
 from vagrantish.box.store import BoxStore
 from vagrantish.errors import UsageError
 from vagrantish.files import staging
+from vagrantish.model import BootMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from vagrantish.model import Box, BoxRef, Release
     from vagrantish.paths import VxHome
 
-_FOR_IMAGES = ("arch", "user", "seed", "cmdline", "provider")  # box.toml says these itself
+_FOR_IMAGES = ("arch", "user", "seed", "cmdline", "provider", "boot")  # box.toml says these itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +107,11 @@ def _added(given: Given, job: Job, *, force: bool) -> Box:
         contents = import_tar.contents_of(given, job)
         if contents.is_packed_box:
             return _packed(store, given, job, force=force)
-        made = import_disk.box_of(import_archived.disk_of(contents, given, job), given, job)
-    elif found.kind is Kind.ISO:
+        made = _of_disk(import_archived.disk_of(contents, given, job), given, job)
+    elif found.kind is Kind.ISO and job.wishes.boot in (None, BootMode.KERNEL):
         made = import_iso.box_of(given, job)
     else:
-        made = import_disk.box_of(_disk(given, found, job), given, job)
+        made = _of_disk(_disk(given, found, job), given, job)
     box, staged = made
     with job.op.step("box:add", f"Adding {box.label}") as step:
         published = store.publish(box, staged, force=force, op=job.op)
@@ -117,8 +119,17 @@ def _added(given: Given, job: Job, *, force: bool) -> Box:
     return published
 
 
+def _of_disk(
+    disk: import_disk.Disk, given: Given, job: Job
+) -> tuple[Box, tuple[Staged | StagedExtension, ...]]:
+    boot = import_whole.mode_of(disk, job)
+    if boot is BootMode.KERNEL:
+        return import_disk.box_of(disk, given, job)
+    return import_whole.box_of(disk, boot, given, job)
+
+
 def _disk(given: Given, found: Found, job: Job) -> import_disk.Disk:
-    if found.kind not in (Kind.QCOW2, Kind.RAW):
+    if found.kind not in (Kind.QCOW2, Kind.RAW, Kind.ISO):
         raise import_kinds.refused(found, given.label, given.said if given.is_local else "FILE")
     name, version = named(given, job.wishes)
     return import_disk.Disk(

@@ -143,6 +143,7 @@ def _assemble(
         disk_cmdline=seen.cmdline if seen else "",
         kernel_release=seen.release if seen else "",
         sources=(*sources, *extension_sources),
+        boot=release.boot,
     )
     return box, (*staged, *extensions)
 

@@ -9,7 +9,16 @@ from vagrantish.box import reference
 from vagrantish.box.fields import CMDLINE_MAX, CPU_LEVELS
 from vagrantish.box.release_levels import merged
 from vagrantish.box.release_words import TemplateError, fill
-from vagrantish.model import ArtifactKind, Check, Part, Release, Remote, RootKind, SeedKind
+from vagrantish.model import (
+    ArtifactKind,
+    BootMode,
+    Check,
+    Part,
+    Release,
+    Remote,
+    RootKind,
+    SeedKind,
+)
 from vagrantish.urls import is_private
 
 if TYPE_CHECKING:
@@ -56,6 +65,7 @@ def compose(
         cpu_level=table.get("cpu_level", CPU_LEVELS[0]) if arch == "x86_64" else CPU_LEVELS[0],
         description=description,
         defaults=table.get("defaults", {}),
+        boot=BootMode(table.get("boot", BootMode.KERNEL)),
     )
     if build is not None:
         _check_whole(release)
@@ -66,9 +76,12 @@ def _check_whole(release: Release) -> None:
     parts = release.parts
     if not parts:
         raise ComposeError("it has no files: write a [disk], or a [kernel] and its [initrd]")
+    by_kernel = release.boot is BootMode.KERNEL
+    if not by_kernel:
+        _check_boot(release)
     if release.disk_boots and ArtifactKind.DISK not in parts:
         raise ComposeError("disk_boots needs a [disk]")
-    if not release.disk_boots and ArtifactKind.KERNEL not in parts:
+    if by_kernel and not release.disk_boots and ArtifactKind.KERNEL not in parts:
         raise ComposeError("it has no [kernel]: write one, or disk_boots = true")
     if release.root is RootKind.DISK and ArtifactKind.DISK not in parts:
         raise ComposeError('root = "disk" needs a [disk]')
@@ -77,6 +90,16 @@ def _check_whole(release: Release) -> None:
         raise ComposeError(f'seed = "{release.seed}" needs an [initrd] to add to')
     _check_apart(release)
     _check_private(release)
+
+
+def _check_boot(release: Release) -> None:
+    told = f'boot = "{release.boot}"'
+    if ArtifactKind.DISK not in release.parts:
+        raise ComposeError(f"{told} needs a [disk]")
+    if release.disk_boots or len(release.parts) > 1:
+        raise ComposeError(f"{told} takes no kernel and no initrd, nor disk_boots")
+    if release.seed in (SeedKind.OVERLAY, SeedKind.TINYCORE):
+        raise ComposeError(f'seed = "{release.seed}" adds to an initrd, which {told} has not')
 
 
 def _parts(table: dict[str, Any], words: Mapping[str, str], arch: str) -> dict[ArtifactKind, Part]:

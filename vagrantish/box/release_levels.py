@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 PARTS = tuple(str(kind) for kind in ArtifactKind)
 _COMMON = (
-    "user", "seed", "root", "console", "cmdline", "cpu_level", "disk_boots", "defaults", "words",
+    "user", "seed", "root", "console", "cmdline", "cpu_level", "disk_boots", "boot", "defaults",
+    "words",
     "extensions", "file", *PARTS,
 )  # fmt: skip
 TOP = ("name", "description", "default", "obtain", "release", *ARCHES, *_COMMON)
@@ -93,6 +94,7 @@ class Levels:
         level.console()
         level.cpu_level()
         level.flag("disk_boots")
+        level.boot()
         level.defaults()
         self._template(level, "cmdline", level.cmdline())
         self._own_words(level)

@@ -78,7 +78,7 @@ class BoxStore:
     def defaults_of(self, ref: BoxRef, arch: str = "") -> tuple[str, Mapping[str, Any]] | None:
         """The box's own layer of settings and the name to show for it; None without such a box."""
         box = self.get(ref, arch or reference.host_arch())
-        return (f"box {box.label}", box.defaults) if box else None
+        return (f"box {box.label}", box.settings) if box else None
 
     def add(
         self,

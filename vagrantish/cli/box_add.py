@@ -19,11 +19,13 @@ EXAMPLES = (
     "vx box add ubuntu@24.04",
     "vx box add ./rhel-9.6-x86_64-kvm.qcow2 --name rhel --version 9.6",
     "vx box add https://example.org/disk.raw.xz --name mine --digest sha256:…",
+    "vx box add ./freebsd.qcow2 --name freebsd --boot uefi --user me --seed none",
     "vx box add libvirt.box --name mine",
     "vx box add ./mybox",
 )
 _SEEDS = ("cloud-init", "none", "overlay", "tinycore")
-_OF_FILES = ("name", "version", "digest", "user", "seed", "cmdline", "provider")
+_BOOTS = ("kernel", "uefi", "fbsd")
+_OF_FILES = ("name", "version", "digest", "user", "seed", "cmdline", "provider", "boot")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cmdline", metavar="WORDS", help="words for its kernel, added to those of its own"
     )
+    parser.add_argument(
+        "--boot", metavar="HOW", choices=_BOOTS,
+        help="what boots it: kernel (the one on its disk, by itself), uefi or fbsd (FreeBSD's loader)",
+    )  # fmt: skip
     parser.add_argument(
         "--provider", metavar="NAME", help="of a catalog of Vagrant's: libvirt, qemu or xhyve"
     )
@@ -121,7 +127,7 @@ def _wishes(args: argparse.Namespace) -> Wishes:
     """Raises UsageError."""
     from vagrantish.box import fields, reference
     from vagrantish.box.import_job import Wishes
-    from vagrantish.model import SeedKind
+    from vagrantish.model import BootMode, SeedKind
 
     try:
         if args.name is not None:
@@ -147,6 +153,7 @@ def _wishes(args: argparse.Namespace) -> Wishes:
         seed=seed,
         cmdline=args.cmdline,
         provider=args.provider,
+        boot=BootMode(args.boot) if args.boot else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vagrantish.config.cloud_init import cloud_init_of
@@ -9,6 +10,8 @@ from vagrantish.config.steps import step_of
 from vagrantish.model import (
     BhyveOptions,
     BootConfig,
+    BootMode,
+    BoxParts,
     Forward,
     MachineConfig,
     QemuOptions,
@@ -19,11 +22,12 @@ from vagrantish.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from vagrantish.config.names import MachineName
     from vagrantish.config.paths import ProjectFiles
     from vagrantish.config.resolve import Branch
-    from vagrantish.model import BoxParts, BoxRef
+    from vagrantish.model import BoxRef
 
 
 def machine_config(
@@ -42,25 +46,23 @@ def machine_config(
     return MachineConfig(
         name=machine.name,
         index=machine.index,
-        box=box,
+        box=replace(box, boot=BootMode(boot["mode"])) if isinstance(box, BoxParts) else box,
         providers=settings["provider"],
         cpus=settings["cpus"],
         memory_bytes=settings["memory"],
         disk_bytes=settings["disk"],
         hostname=settings["hostname"],
         message=settings["message"],
-        boot=BootConfig(
-            cmdline=boot["cmdline"],
-            timeout_s=boot["timeout"],
-            stall_s=boot["stall"],
-            kernel=boot["kernel"],
-        ),
+        boot=_boot(boot, files),
         halt_timeout_s=settings.branches["halt"]["timeout"],
         ssh=SSHConfig(
             user=ssh["user"],
             port=ssh["port"],
+            guest_port=ssh["guest_port"],
             forward_agent=ssh["forward_agent"],
             extra_keys=ssh["extra_keys"],
+            key=_path(ssh["key"], files),
+            host_key=ssh["host_key"],
             connect_timeout_s=ssh["connect_timeout"],
         ),
         forwards=tuple(
@@ -99,6 +101,23 @@ def machine_config(
         needs=needs,
         context=context,
     )
+
+
+def _boot(table: Branch, files: ProjectFiles) -> BootConfig:
+    return BootConfig(
+        cmdline=table["cmdline"],
+        timeout_s=table["timeout"],
+        stall_s=table["stall"],
+        kernel=table["kernel"],
+        mode=BootMode(table["mode"]),
+        firmware=_path(table["firmware"], files),
+        firmware_vars=_path(table["firmware_vars"], files),
+        userboot=_path(table["userboot"], files),
+    )
+
+
+def _path(text: str | None, files: ProjectFiles) -> Path | None:
+    return None if text is None else files.path(text)
 
 
 def _xhyve(table: Branch) -> XhyveOptions:

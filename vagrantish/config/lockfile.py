@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vagrantish import toml
 from vagrantish.errors import ConfigError, Problem
 from vagrantish.model import (
+    BootMode,
     Digest,
     Lock,
     LockedBoot,
@@ -45,7 +46,7 @@ def encode(lock: Lock) -> str:
         lines.append("\n[[box]]")
         lines += _fields(name=box.name, asked=box.asked, arch=box.arch, version=box.version)
         if box.boots is not None:
-            lines += ["[box.boots]", *_fields(**asdict(box.boots))]
+            lines += ["[box.boots]", *_fields(**_boots(box.boots))]
         for file in box.files:
             lines.append("[[box.file]]")
             lines += _fields(
@@ -59,6 +60,12 @@ def encode(lock: Lock) -> str:
         lines.append("\n[[script]]")
         lines += _fields(url=script.url, digest=str(script.digest))
     return "\n".join(lines) + "\n"
+
+
+def _boots(boots: LockedBoot) -> dict[str, Any]:
+    """A key that an older vx does not know only where it could not boot the box anyway."""
+    table = asdict(boots)
+    return {**table, "boot": None} if boots.boot is BootMode.KERNEL else table
 
 
 def _fields(**values: str | int | bool | None) -> Iterator[str]:
@@ -147,6 +154,7 @@ class _Reader:
             console=self._word(entry, at, "console"),
             cpu_level=self._word(entry, at, "cpu_level"),
             disk_boots=entry.get("disk_boots") is True,
+            boot=self._choice(entry, at, "boot", BootMode) if "boot" in entry else BootMode.KERNEL,
         )
 
     def _choice(self, entry: dict[str, Any], at: KeyPath, key: str, kind: type[E]) -> E:

@@ -22,6 +22,9 @@ MODE = Text(
     number_hint="in quotes: a mode without them would not be octal",
 )  # fmt: skip
 USER_DATA = Text(cloud_init.WANTS, cloud_init.inline, secret=True)
+HOST_KEY = Text(
+    'the line of a public host key, such as "ssh-ed25519 AAAA…"', texts.host_key, secret=True
+)
 PUBLIC_KEY = Text(
     'the line of a public key, such as "ssh-ed25519 AAAA… me@here"', texts.public_key, secret=True
 )
@@ -107,6 +110,10 @@ MACHINE = (
         Key("timeout", Duration(), "how long a boot may take", "300s", box=True),
         Key("stall", Duration(), "how long the console may be silent before vx says so", "60s", box=True),
         Key("kernel", Word(("disk", "box")), "whose is booted once the guest has upgraded its own: the disk's, or the box's for ever", "disk"),
+        Key("mode", Word(("kernel", "uefi", "fbsd")), "what loads the guest's system: the hypervisor a kernel, UEFI the loader on the disk, or FreeBSD's loader on this computer", "kernel", box=True),
+        Key("firmware", FILLED_LINE, "file with the code of UEFI, from the project's folder", shown_default="the one of this computer"),
+        Key("firmware_vars", FILLED_LINE, "file that a new machine's UEFI variables are copied from", shown_default="the one beside that code"),
+        Key("userboot", FILLED_LINE, "FreeBSD's userboot.so, where xhyve is the provider", shown_default="none"),
     )), "starting"),
     Key("halt", Table((
         Key("timeout", Duration(low=0), "how long a shutdown may take before the power is cut", "60s", box=True),
@@ -114,8 +121,11 @@ MACHINE = (
     Key("ssh", Table((
         Key("user", USER, "who vx logs in as", shown_default="the box's", box=True),
         Key("port", PORT, "port on this computer", shown_default="a free one, kept"),
+        Key("guest_port", PORT, "port its sshd listens on in the guest", 22, box=True),
         Key("forward_agent", Flag(), "let the guest use this computer's ssh agent", default=False),
         Key("extra_keys", Many(PUBLIC_KEY), "public keys that may log in too", []),
+        Key("key", FILLED_LINE, "file of your private key, of a box without a seed", shown_default="the machine's own"),
+        Key("host_key", HOST_KEY, "the guest's public host key, of a box without a seed", shown_default="the machine's own"),
         Key("connect_timeout", Duration(), "how long one connection may take", "15s", box=True),
     )), "logging in"),
     Key("forward", Tables(FORWARD), "ports of the guest that appear on this computer"),

@@ -24,6 +24,7 @@ _STEP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _BOX_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _BOX_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _KEY_TYPE = r"ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nistp(?:256|384|521)"
+_HOST_KEY_TYPE = r"ssh-(?:ed25519|rsa)|ecdsa-sha2-nistp(?:256|384|521)"
 _SECURITY_KEY_TYPE = r"sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com"
 _PUBLIC_KEY = re.compile(rf"({_KEY_TYPE}|{_SECURITY_KEY_TYPE}) ([A-Za-z0-9+/]+={{0,2}})( [ -~]*)?")
 _OCTAL = re.compile(r"[0-7]{3,4}")
@@ -154,6 +155,17 @@ def public_key(text: str) -> str:
         raise ValueError("its base64 part is damaged") from None
     if not blob.startswith(len(kind).to_bytes(4, "big") + kind):
         raise ValueError("its base64 part is not of the type it names")
+    return line
+
+
+def host_key(text: str) -> str:
+    """As in a host's ssh_host_*_key.pub; a line of ssh-keyscan's is one with a name before it."""
+    words = text.split()
+    if len(words) > 2 and not re.fullmatch(_HOST_KEY_TYPE, words[0]):
+        words = words[1:]
+    line = public_key(" ".join(words[:2]))
+    if not re.fullmatch(_HOST_KEY_TYPE, line.split()[0]):
+        raise ValueError
     return line
 
 

@@ -210,6 +210,7 @@ def _boots(box: Box) -> LockedBoot:
         console=box.console,
         cpu_level=box.cpu_level,
         disk_boots=box.disk_boots,
+        boot=box.boot,
     )
 
 

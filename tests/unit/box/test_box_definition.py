@@ -6,7 +6,7 @@ import pytest
 
 from vagrantish.box import definition
 from vagrantish.errors import BoxError
-from vagrantish.model import ArtifactKind, RootKind, SeedKind
+from vagrantish.model import ArtifactKind, BootMode, RootKind, SeedKind
 
 LEAST = 'name = "x"\nversion = "1"\narch = "x86_64"\nkernel = "vmlinuz"\n'
 FULL = (
@@ -91,6 +91,29 @@ def test_every_fault_is_told_at_once_with_its_line() -> None:
         assert expected in message
 
 
+def test_a_disk_that_boots_by_itself_needs_no_kernel() -> None:
+    least = LEAST.replace("kernel", "disk")
+
+    found = parse(f'{least}boot = "uefi"\nseed = "cloud-init"\nroot = "disk"')
+
+    assert (found.boot, found.files) == (BootMode.UEFI, {ArtifactKind.DISK: "vmlinuz"})
+    assert parse(LEAST).boot is BootMode.KERNEL
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ("", 'boot = "uefi" needs a disk'),
+        ('disk = "d"', "no kernel is loaded"),
+        ('disk = "d"\ninitrd = "i"', "no initrd is loaded"),
+        ('disk = "d"\ndisk_boots = true', "disk_boots takes a kernel"),
+        ('disk = "d"\ninitrd = "i"\nseed = "overlay"', "adds to an initrd"),
+    ],
+)
+def test_what_does_not_go_with_that_is_told(lines: str, why: str) -> None:
+    assert why in refused(f'{LEAST}boot = "uefi"\n{lines}\n')
+
+
 @pytest.mark.parametrize("key", ["name", "version", "arch", "kernel"])
 def test_what_every_box_needs_is_asked_for(key: str) -> None:
     lines = [line for line in LEAST.splitlines() if not line.startswith(key)]
@@ -109,6 +132,7 @@ def test_what_every_box_needs_is_asked_for(key: str) -> None:
         ('initrd = "vmlinuz"', "named twice"),
         ("disk_boots = true", "needs a disk"),
         ('disk_boots = "yes"', "true or false"),
+        ('boot = "efi"', '"efi" is no boot: use "kernel", "uefi", "fbsd"'),
         ('seed = "overly"', 'did you mean "overlay"'),
         ('root = "disk"', "needs a disk"),
         ('cpu_level = "v9"', "is no cpu_level"),

@@ -6,7 +6,7 @@ import pytest
 
 from vagrantish.box import releases
 from vagrantish.errors import BoxError
-from vagrantish.model import ArtifactKind, Release, RootKind, SeedKind
+from vagrantish.model import ArtifactKind, BootMode, Release, RootKind, SeedKind
 
 SUM = "sha256:" + "ab" * 32
 OTHER = "sha512:" + "cd" * 64
@@ -153,6 +153,31 @@ def test_releases_and_builds_come_oldest_first_whatever_their_order_in_the_file(
     assert [each.version for each in parse(FULL).releases if each.arch == "x86_64"] == [
         "8.10.7", "9.1.1", "9.1.10",
     ]  # fmt: skip
+
+
+def test_a_disk_that_boots_by_itself_says_so() -> None:
+    text = LEAST.replace("disk_boots = true", 'boot = "uefi"\nseed = "cloud-init"')
+
+    found = parse(text)
+
+    assert found.releases[0].boot is BootMode.UEFI
+    assert found.lines[0].settings["x86_64"].boot is BootMode.UEFI
+    assert parse(LEAST).releases[0].boot is BootMode.KERNEL
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ('seed = "overlay"', "adds to an initrd"),
+        ("disk_boots = true", "takes no kernel and no initrd, nor disk_boots"),
+        ('kernel.url = "https://example.org/x-{version}.img"', "takes no kernel"),
+    ],
+)
+def test_what_does_not_go_with_that_is_told(more: str, why: str) -> None:
+    text = LEAST.replace("disk_boots = true", f'boot = "uefi"\n{more}')
+
+    with pytest.raises(BoxError, match=why):
+        parse(text)
 
 
 def test_processor_levels_are_those_of_one_architecture() -> None:

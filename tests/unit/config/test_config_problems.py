@@ -32,10 +32,10 @@ ONE_PROBLEM = [
     ("[[disks]]\nname = 'a'", "Xhyvefile:2: `disks` is not built yet in vx 0.1: remove it"),
     ("[[probe]]\nrun = 'a'", "Xhyvefile:2: `probe` is not built yet in vx 0.1: remove it"),
     ("[[trigger]]\nwhen = 'before:up'", "Xhyvefile:2: `trigger` is not built yet in vx 0.1: remove it"),
-    ("[xhyve]\nbinary = 'x'", "Xhyvefile:2: `xhyve` is not built yet in vx 0.1: remove it"),
+    ("[boot]\nmode = 'bios'", 'Xhyvefile:3: `boot.mode` must be "kernel", "uefi" or "fbsd", got "bios"'),
+    ("[xhyve]\nroot = 'su'", 'Xhyvefile:3: `xhyve.root` must be "auto", "sudo" or "never", got "su"'),
+    ("[bhyve]\nbridge = ''", "Xhyvefile:3: `bhyve.bridge` must be text on one line, not empty: it is empty"),
     ("[[machines.web.share]]\nhost = '.'", "Xhyvefile:2: `share` is not built yet in vx 0.1: remove it"),
-    ("provider = 'xhyve'", 'Xhyvefile:2: `provider` "xhyve" is not built yet in vx 0.1: use "auto" or "qemu"'),
-    ("provider = ['qemu', 'xhyve']", 'Xhyvefile:2: `provider` "xhyve" is not built yet in vx 0.1: use "auto" or "qemu"'),
     ("[[provision]]\ntype = 'ansible'\nplaybook = 'x'", 'Xhyvefile:3: `provision.type` "ansible" is not built yet in vx 0.1: use "shell" or "file"'),
     # kinds
     ("cpus = '2'", 'Xhyvefile:2: `cpus` must be a whole number from 1 to 64, got "2"'),
@@ -62,7 +62,7 @@ ONE_PROBLEM = [
     ("params = 1", "Xhyvefile:2: `params` is a table: write [params]"),
     ("machines = 1", "Xhyvefile:2: `machines` holds tables: write [machines.NAME]"),
     ("machines.web = 1", "Xhyvefile:2: the machine `web` is a table: write [machines.NAME]"),
-    ("provider = 'quemu'", 'Xhyvefile:2: `provider` must be "auto" or "qemu", got "quemu" (did you mean "qemu"?)'),
+    ("provider = 'quemu'", 'Xhyvefile:2: `provider` must be "auto", "qemu", "xhyve", "hyperkit", "vfkit" or "bhyve", got "quemu" (did you mean "qemu"?)'),
     ("provider = 3", "Xhyvefile:2: `provider` must be a list, got 3"),
     # texts that end up in command lines and files
     ("hostname = 'a_b'", 'Xhyvefile:2: `hostname` must be a host name: letters, digits, - and ., got "a_b"'),

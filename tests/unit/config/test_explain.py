@@ -114,7 +114,10 @@ def test_a_given_parameter_is_explained(settings: Settings) -> None:
         (
             "boot",
             "`boot` is a table",
-            "It has boot.cmdline, boot.timeout, boot.stall, boot.kernel.",
+            (
+                "It has boot.cmdline, boot.timeout, boot.stall, boot.kernel, boot.mode, "
+                "boot.firmware, boot.firmware_vars, boot.userboot."
+            ),
         ),
         ("boot.timout", "there is no setting `boot.timout`", "Did you mean boot.timeout?"),
         ("forward.3", "there is no entry `3` in `forward`", "It has 2, from 1."),
@@ -150,7 +153,10 @@ def test_values_are_plain_and_complete(settings: Settings) -> None:
 
     assert json.loads(json.dumps(values)) == values
     assert (values["cpus"], values["memory"], values["disk"]) == (3, "2GiB", None)
-    assert values["boot"] == {"cmdline": "", "timeout": "1m", "stall": "60s", "kernel": "disk"}
+    assert values["boot"] == {
+        "cmdline": "", "timeout": "1m", "stall": "60s", "kernel": "disk", "mode": "kernel",
+        "firmware": None, "firmware_vars": None, "userboot": None,
+    }  # fmt: skip
     assert [one["host"] for one in values["forward"]] == [8080, 0]
     assert values["params"] == {"port": 8080, "name": "8080"}
     assert values["hostname"] == "web"

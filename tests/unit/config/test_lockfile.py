@@ -6,6 +6,7 @@ import random
 import shutil
 import string
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,17 @@ from hypothesis import strategies as st
 from tests.fuzz.budget import rounds
 from vagrantish.config import lockfile
 from vagrantish.errors import ConfigError
-from vagrantish.model import Digest, Lock, LockedBox, LockedFile, LockedScript
+from vagrantish.model import (
+    BootMode,
+    Digest,
+    Lock,
+    LockedBoot,
+    LockedBox,
+    LockedFile,
+    LockedScript,
+    RootKind,
+    SeedKind,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,8 +49,20 @@ files = st.builds(
     size_bytes=st.one_of(st.none(), st.integers(0, (1 << 48) - 1)),
     digest=digests,
 )
+boots = st.builds(
+    LockedBoot,
+    user=names,
+    seed=st.sampled_from(SeedKind),
+    root=st.sampled_from(RootKind),
+    cmdline=st.one_of(st.just(""), texts),
+    console=names,
+    cpu_level=names,
+    disk_boots=st.booleans(),
+    boot=st.sampled_from(BootMode),
+)
 boxes = st.builds(
     LockedBox,
+    boots=st.one_of(st.none(), boots),
     name=names,
     asked=st.one_of(st.just(""), names),
     arch=st.sampled_from(("x86_64", "aarch64")),
@@ -76,6 +99,17 @@ def test_what_is_written_is_read_again_as_it_was(lock: Lock) -> None:
     assert set(read.boxes) == set(lock.boxes)
     assert set(read.scripts) == set(lock.scripts)
     assert lockfile.encode(read) == text
+
+
+def test_a_box_that_boots_by_its_kernel_needs_no_newer_vx() -> None:
+    boots = LockedBoot(
+        user="me", seed=SeedKind.NONE, root=RootKind.DISK, cmdline="", console="ttyS0",
+        cpu_level="x86-64-v1", disk_boots=True,
+    )  # fmt: skip
+
+    assert "boot =" not in text_of(replace(box("a"), boots=boots))
+    by_uefi = replace(boots, disk_boots=False, boot=BootMode.UEFI)
+    assert 'boot = "uefi"' in text_of(replace(box("a"), boots=by_uefi))
 
 
 @given(locks, st.randoms())

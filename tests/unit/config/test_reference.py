@@ -236,6 +236,7 @@ def test_the_page_names_what_is_not_built_yet() -> None:
 def test_the_pages_own_examples_are_right(settings: Settings) -> None:
     examples = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     settings.write("setup.sh")
+    settings.write("freebsd.qcow2")
 
     assert examples
     for text in examples:
