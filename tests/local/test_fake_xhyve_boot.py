@@ -393,6 +393,40 @@ def test_a_pty_carries_the_console_both_ways(xhyve: Double) -> None:
     assert (status, out) == (0, f"linkname {link}\nCOM1 connected to {name}\n")
 
 
+def test_on_a_terminal_lines_are_printed_at_once(xhyve: Double, terminal: tuple[int, int]) -> None:
+    ours, theirs = terminal
+    words = (*LPC, "-l", "com1,autopty", *xhyve.boots)
+    xhyve.start(*words, script="", stdout=theirs)
+
+    seen = await_bytes(ours, b"\n")
+
+    assert seen.startswith(b"COM1 connected to /dev/")
+
+
+def test_an_abort_loses_what_stdout_still_held(xhyve: Double) -> None:
+    ran = xhyve.run(*LPC, "-l", "com1,autopty", "-f", "kexec,/nowhere,,")
+
+    assert (ran.status, ran.out) == (-signal.SIGABRT, "")
+    assert ran.err == "kexec: failed to load kernel /nowhere\n"
+
+
+def test_a_pid_file_that_is_gone_at_the_end_is_told(
+    xhyve: Double, terminal: tuple[int, int]
+) -> None:
+    ours, theirs = terminal
+    words = (*LPC, "-l", "com1,stdio", "-F", str(xhyve.pid_file), *xhyve.boots)
+    started = xhyve.start(*words, script="acpi; say:up", stdin=theirs)
+    await_bytes(ours, b"up\r\n")
+    pid = int(xhyve.pid_file.read_text(encoding="utf-8"))
+
+    xhyve.pid_file.unlink()
+    started.terminate()
+    status = started.wait(30)
+
+    assert (status, pid) == (1, started.pid)
+    assert (xhyve.home / "err").read_text(encoding="utf-8") == "Failed to remove pidfile\n"
+
+
 def test_hyperkits_log_is_a_ring(hyperkit: Double) -> None:
     text = bytes(byte % 251 for byte in range(70_000))
     (hyperkit.home / "text").write_bytes(text)

@@ -101,16 +101,21 @@ class Double:
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def start(
-        self, *words: str, script: str, stdin: int = subprocess.DEVNULL, **extra: str
+        self,
+        *words: str,
+        script: str,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | None = None,
+        **extra: str,
     ) -> subprocess.Popen[bytes]:
-        """stdout and stderr are the files ``out`` and ``err``."""
+        """stdout and stderr are the files ``out`` and ``err`` when nobody says."""
         with (self.home / "out").open("wb") as out, (self.home / "err").open("wb") as err:
             started = subprocess.Popen(
                 [self.program, *words],
                 env=self.environment(script, **extra),
                 cwd=self.home,
                 stdin=stdin,
-                stdout=out,
+                stdout=out if stdout is None else stdout,
                 stderr=err,
                 start_new_session=True,
             )
