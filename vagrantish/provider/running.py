@@ -160,9 +160,7 @@ def note_of(
     """What is noted of a hypervisor that was just started."""
     return {
         "schema": SCHEMA,
-        "pid": process.pid,
-        "started": process.started,
-        "program": process.program,
+        **identity_fields(process),
         "address": {"host": where[0], "port": where[1]},
         "forwards": [
             {"guest": f.guest, "host": f.host, "host_ip": f.host_ip, "proto": f.proto}
@@ -170,6 +168,12 @@ def note_of(
         ],
         "ready": False,
     }
+
+
+def identity_fields(process: ProcessIdentity | None) -> dict[str, Any]:
+    if process is None:
+        return {}
+    return {"pid": process.pid, "started": process.started, "program": process.program}
 
 
 def _note_of_live(layout: MachineLayout) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from vagrantish import locks
 from vagrantish.errors import MachineBusy, ProviderError
 from vagrantish.files import host_errors, make_dir, write_atomic
 from vagrantish.provider import child, running
-from vagrantish.provider.supervisor import ended
+from vagrantish.provider.supervisor import daemon, ended
 from vagrantish.provider.supervisor.holders import holders, program_of
 from vagrantish.provider.supervisor.job import Job, text_of
 from vagrantish.provider.supervisor.stop import end_at_once, remove_leftovers
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from vagrantish.paths import MachineLayout
     from vagrantish.proc import ProcessIdentity
 
-BUSY = 75  # the supervisor's exit status when another one runs: sysexits.h's EX_TEMPFAIL
 UP_S = 1.0  # a hypervisor that lives so long, or whose guest said something, has started
 _LAUNCH_S = 20.0
 _WAIT_S = 40.0
@@ -135,7 +134,7 @@ def _launch(layout: MachineLayout, *, name: str, own_session: bool, op: Op) -> N
         own_session=own_session,
         extra_env={"PYTHONPATH": package},
     )
-    if finished.status == BUSY:
+    if finished.status == daemon.BUSY:
         raise MachineBusy(
             f"machine {name} is already running, or a disk of its is in use: {finished.output}",
             hint=f"Run `vx halt {name}` first.",
