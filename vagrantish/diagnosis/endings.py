@@ -38,6 +38,7 @@ class Ending:
     text: str  # a clause for people: "the guest powered off"
     status: int = 0  # as Python's returncode: negative for a signal
     seconds: float = 0.0
+    provider: str = ""
 
 
 # What the statuses mean when a guest ran: xhyve src/xhyve.c:530-542, hyperkit src/hyperkit.c,
@@ -73,14 +74,19 @@ def classify(provider: str, *, status: int, seconds: float, printed: bool, stder
         kind, text = _of_signal(provider, -status, seconds, said, printed=printed)
     else:
         kind, text = _of_status(provider, status, seconds, said, printed=printed)
-    return Ending(kind=kind, text=text, status=status, seconds=seconds)
+    return Ending(kind=kind, text=text, status=status, seconds=seconds, provider=provider)
 
 
 def complaint(stderr: str) -> str:
     """The first line of an error stream that is not chatter, harmless to print; "" without one."""
     lines = clean(stderr[-_STDERR_MAX:]).split("\n")
-    found = next((line.strip() for line in lines if not _CHATTER.search(line)), "")
+    found = next((line.strip() for line in lines if not is_chatter(line)), "")
     return found if len(found) <= _SAID_MAX else f"{found[:_SAID_MAX]}…"
+
+
+def is_chatter(line: str) -> bool:
+    """Whether a hypervisor goes on after writing this."""
+    return _CHATTER.search(line) is not None
 
 
 def _of_status(
