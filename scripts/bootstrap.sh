@@ -16,7 +16,7 @@ die() {
 
 # --- system packages -------------------------------------------------------------------------
 
-has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
+has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -f "$1" ]; }
 
 candidate() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [0-9]'; }
 
@@ -69,11 +69,15 @@ oracles="busybox:busybox-static bzip2:bzip2 cpio:cpio depmod:kmod dropbear:dropb
 gpgv:gpgv grub-fstest:grub-common lz4:lz4 mkfs.btrfs:btrfs-progs readelf:binutils rsync:rsync
 shellcheck:shellcheck xz:xz-utils zsh:zsh zstd:zstd"
 
+# What a guest that boots by UEFI is made of and run with.
+uefi="grub-mkimage:grub-common /usr/lib/grub/x86_64-efi/linux.mod:grub-efi-amd64-bin
+/usr/share/OVMF/OVMF_CODE_4M.fd:ovmf"
+
 # Fill $wanted with what is good to have for TARGET and is not here.
 find_wanted() {
     programs=$makers
     [ "$(id -u)" -eq 0 ] || programs="$programs $makers_as_user"
-    [ "$target" != test ] || programs="$programs $oracles"
+    [ "$target" != test ] || programs="$programs $oracles $uefi"
     wanted=""
     for pair in $programs; do
         has "${pair%:*}" || ! candidate "${pair#*:}" || wanted="$wanted ${pair#*:}"

@@ -210,6 +210,11 @@ class MachineLayout:
         return self.directory / "seed.iso"
 
     @property
+    def firmware_vars(self) -> Path:
+        """UEFI's variables, which the guest writes."""
+        return self.directory / "uefi-vars.fd"
+
+    @property
     def user_key(self) -> Path:
         return self.directory / "id_ed25519"
 

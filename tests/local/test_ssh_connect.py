@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -119,8 +120,27 @@ def test_a_missing_key_file_is_named(server: Sshd, told: Told) -> None:
 def test_a_damaged_key_file_is_named(server: Sshd, told: Told) -> None:
     (server.folder / "user").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n")
 
-    with pytest.raises(MachineError, match="not an Ed25519 private key"):
+    with pytest.raises(MachineError, match="not a private key that vx can use"):
         connect(server.target(), op=told.op)
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
+def test_a_users_own_keys_may_be_of_another_kind(tmp_path: Path, told: Told, kind: str) -> None:
+    server = Sshd(tmp_path / "sshd")
+    for name in ("host", "user"):
+        (server.folder / name).unlink()
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", server.folder / name], check=True
+        )
+    public = {name: (server.folder / f"{name}.pub").read_text() for name in ("host", "user")}
+    (server.folder / "authorized_keys").write_text(public["user"])
+    server.pin(public["host"])
+    server.start()
+    try:
+        with connect(server.target(), op=told.op) as client:
+            assert client.exec("echo in", op=told.op).stdout == b"in\n"
+    finally:
+        server.stop()
 
 
 def test_nobody_listening_is_said(server: Sshd, told: Told) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tests.fakes import images, tinycore
+from tests.fakes import images, tinycore, uefi_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +15,8 @@ def main() -> None:
     """Nothing is done of what cannot be: the tests that need it say what is missing."""
     if not images.MISSING:
         _timed("disk images", images.open_images().build_all)
+    if not uefi_image.MISSING:
+        _timed("a disk that boots by UEFI", uefi_image.cached)
     if tinycore.MISSING is None:
         _timed("Tiny Core's stand-in", tinycore.cached)
 

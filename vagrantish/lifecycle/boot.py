@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from vagrantish.errors import ProviderError
 from vagrantish.events import Cancel
 from vagrantish.files import sweep_staged
-from vagrantish.lifecycle import connect, kernels, seeding
+from vagrantish.lifecycle import access, bootmodes, connect, kernels, seeding
+from vagrantish.lifecycle.access import ssh_fields
 from vagrantish.lifecycle.changes import start_settings
-from vagrantish.lifecycle.create import ssh_fields, user_of
+from vagrantish.lifecycle.create import user_of
 from vagrantish.lifecycle.spec import box_fields, has_disk, is_volatile, spec_of
-from vagrantish.model import SeedKind
+from vagrantish.model import BootMode, SeedKind
 from vagrantish.provider import running
 from vagrantish.provision.memory import StepMemory
 from vagrantish.ssh.ready import wait_ready
@@ -40,17 +41,24 @@ class Hypervisor:
 def plan_vm(
     services: Services, machine: MachineConfig, box: Box, record: Record, provider: Provider
 ) -> VmSpec:
-    """What would be started. Looks at no disk: the format is the one ``prepare`` will make."""
+    """What would be started. Looks at no disk: the format is the one ``prepare`` will make.
+
+    Raises BoxError, ProviderError where box, settings and provider do not go together.
+    """
     from vagrantish.box.disk import disk_format
 
+    bootmodes.check(machine, box, provider)
+    layout = services.machines.layout(record)
     return spec_of(
         record,
         machine,
         box,
-        services.machines.layout(record),
+        layout,
         disk_format=disk_format(
             box, machine.disk_bytes, formats=provider.capabilities.disk_formats
         ),
+        firmware=bootmodes.firmware_of(machine, layout, provider),
+        fbsd=bootmodes.loader_of(machine, layout),
     )
 
 
@@ -91,7 +99,8 @@ def boot(
     vm = plan_vm(services, machine, box, record, hypervisor.provider)
     record.box = box_fields(box, machine) | {"instance": seeding.instance_of(machine, box, record)}
     record.user = user_of(machine, box)
-    record.ssh = ssh_fields(machine)
+    record.ssh = ssh_fields(machine, box.seed)
+    access.pin(record, layout)
     record.started_with = start_settings(machine)
     services.machines.save(record)
     try:
@@ -170,7 +179,8 @@ def prepare(
     *,
     op: Op,
 ) -> None:
-    """Make the disk if there is none yet, find its kernel, and write this machine's seed."""
+    """Make what the machine boots from if it is not there yet, find its disk's kernel, and write
+    its seed."""
     layout = services.machines.layout(record)
     from vagrantish.box.disk import disk_format, prepare_disk
     from vagrantish.box.ondisk import has_grown
@@ -178,7 +188,7 @@ def prepare(
     # Whoever was writing these was killed: the machine is locked, and nothing of it runs.
     sweep_staged(
         layout.disk, layout.initrd, layout.record, layout.steps, layout.kernel,
-        layout.disk_initrd, layout.seed,
+        layout.disk_initrd, layout.seed, layout.firmware_vars,
     )  # fmt: skip
     if layout.disk.exists():
         formats = provider.capabilities.disk_formats
@@ -196,17 +206,19 @@ def prepare(
         home=services.home,
         op=op,
     )
+    bootmodes.make_vars(machine, layout, provider, op=op)
     if box.seed is SeedKind.TINYCORE:
         from vagrantish.seed.tinycore import misread_words
 
         for word, code in misread_words(machine.boot.cmdline):
             op.warn(f"Tiny Core reads {word} in `boot.cmdline` as its own {code}=")
+    by_kernel = machine.boot.mode is BootMode.KERNEL
     seeding.write(
         machine,
         box,
         record,
         layout,
-        kernels.boot_files(box, record, layout).initrd,
+        kernels.boot_files(box, record, layout).initrd if by_kernel else None,
         grow=has_grown(box, machine.disk_bytes),
     )
 

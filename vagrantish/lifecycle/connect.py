@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from vagrantish.errors import MachineNotFound, MachineNotRunning
 from vagrantish.lifecycle import look
 from vagrantish.provider import running
@@ -9,8 +11,6 @@ from vagrantish.ssh.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vagrantish.lifecycle.look import View
     from vagrantish.machine.record import Record
     from vagrantish.paths import MachineLayout, VxHome
@@ -21,7 +21,7 @@ def target_of(record: Record, layout: MachineLayout, host: str, port: int) -> Ta
         address_host=host,
         address_port=port,
         user=record.user,
-        key_file=layout.user_key,
+        key_file=Path(record.own_key) if record.own_key else layout.user_key,
         known_hosts=layout.known_hosts,
         alias=record.host_alias,
         forward_agent=record.forward_agent,

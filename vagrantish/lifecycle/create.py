@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from vagrantish.lifecycle.access import ssh_fields
 from vagrantish.lifecycle.spec import box_fields
 from vagrantish.machine.record import Record
 from vagrantish.ssh import keys
@@ -37,7 +38,7 @@ def create(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         user=user_of(machine, box),
         box=box_fields(box, machine),
-        ssh=ssh_fields(machine),
+        ssh=ssh_fields(machine, box.seed),
     )
     layout = services.machines.layout(record)
     user_key = keys.generate(key_comment(project.name, machine.name))
@@ -61,14 +62,6 @@ def key_comment(project_name: str, machine_name: str) -> str:
 
 def user_of(machine: MachineConfig, box: Box) -> str:
     return machine.ssh.user or box.user
-
-
-def ssh_fields(machine: MachineConfig) -> dict[str, Any]:
-    """What ``vx ssh`` needs of the settings, so that it need not read them all."""
-    return {
-        "forward_agent": machine.ssh.forward_agent,
-        "connect_timeout_s": machine.ssh.connect_timeout_s,
-    }
 
 
 def mac_of(unique: uuid.UUID) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vagrantish.errors import BoxError
 from vagrantish.files import host_errors
-from vagrantish.model import ArtifactKind
+from vagrantish.model import ArtifactKind, BootMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +31,9 @@ def follow_disk(
     ``form`` is the format the disk was made with: what its first bytes say is the guest's to
     choose. Where it cannot be read the kernel stays the one booted last, and that is told.
     """
-    if not box.disk_boots or machine.boot.kernel == "box" or not layout.disk.exists():
+    by_kernel = machine.boot.mode is BootMode.KERNEL
+    follows = by_kernel and box.disk_boots and machine.boot.kernel == "disk"
+    if not follows or not layout.disk.exists():
         record.kernel = {}
         return
     try:

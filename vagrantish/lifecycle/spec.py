@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from vagrantish.box.bootcmdline import merged as merged_cmdline
 from vagrantish.lifecycle.kernels import boot_files
-from vagrantish.model import ArtifactKind, Disk, RootKind, SeedKind, VmSpec
+from vagrantish.model import ArtifactKind, BootMode, Disk, RootKind, SeedKind, VmSpec
 from vagrantish.seed.cloudinit import cmdline_words as cloudinit_words
 from vagrantish.seed.tinycore import cmdline_words as tinycore_words
 
 if TYPE_CHECKING:
     from vagrantish.machine.record import Record
-    from vagrantish.model import Box, MachineConfig
+    from vagrantish.model import Box, FbsdLoader, Firmware, MachineConfig
     from vagrantish.paths import MachineLayout
 
 ROOT_DISK_SERIAL = "vx-root"
@@ -67,9 +67,12 @@ def spec_of(
     layout: MachineLayout,
     *,
     disk_format: str | None,
+    firmware: Firmware | None = None,
+    fbsd: FbsdLoader | None = None,
 ) -> VmSpec:
     """``disk_format`` is that of the machine's own disk, None when it has none."""
-    boots = boot_files(box, record, layout)
+    by_kernel = machine.boot.mode is BootMode.KERNEL
+    boots = boot_files(box, record, layout) if by_kernel else None
     disks = []
     if disk_format:
         disks.append(Disk(path=layout.disk, format=disk_format, serial=ROOT_DISK_SERIAL))
@@ -82,14 +85,17 @@ def spec_of(
         arch=box.arch,
         cpus=machine.cpus,
         memory_bytes=machine.memory_bytes,
-        kernel=boots.kernel,
-        initrd=layout.initrd if takes_overlay(box) else boots.initrd,
-        cmdline=kernel_cmdline(box, machine, boots.cmdline),
+        kernel=boots.kernel if boots else None,
+        initrd=(layout.initrd if takes_overlay(box) else boots.initrd) if boots else None,
+        cmdline=kernel_cmdline(box, machine, boots.cmdline) if boots else "",
         disks=tuple(disks),
         mac=record.mac,
         ssh_port=machine.ssh.port if machine.ssh.port is not None else record.ssh_port,
         ssh_port_fixed=machine.ssh.port is not None,
+        guest_ssh_port=machine.ssh.guest_port,
         forwards=machine.forwards,
+        firmware=firmware,
+        fbsd=fbsd,
         cpu_level=box.cpu_level,
         hostname=machine.hostname,
         qemu=machine.qemu,

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import MachineError
-from vagrantish.lifecycle import boot, locking, look, parallel, provisioning
+from vagrantish.lifecycle import access, boot, locking, look, parallel, provisioning
+from vagrantish.lifecycle.access import KeysUnknown, ssh_fields
 from vagrantish.lifecycle.boxes import resolve_box, stored_box
 from vagrantish.lifecycle.changes import waiting
-from vagrantish.lifecycle.create import create, ssh_fields
+from vagrantish.lifecycle.create import create
 from vagrantish.model import ArtifactKind, BoxRef
 from vagrantish.provider import running
 from vagrantish.ssh.program import check_path
@@ -191,8 +192,10 @@ def _up_one(
 
 def _tell_what_waits(services: Services, machine: MachineConfig, record: Record, *, op: Op) -> None:
     """What a running machine takes at once it is given; of the rest the user is told."""
-    if record.ssh != ssh_fields(machine):
-        record.ssh = ssh_fields(machine)
+    fields = ssh_fields(machine, str(record.box.get("seed", "")))
+    if record.ssh != fields:
+        record.ssh = fields
+        access.pin(record, services.machines.layout(record))
         services.machines.save(record)
     keys = waiting(machine, record.started_with)
     if keys:
@@ -216,9 +219,12 @@ def _boot(
     try:
         box = _box_for_disk(record, box)
         boot.check(hypervisor, boot.plan_vm(services, machine, box, record, hypervisor.provider))
+        access.check(machine, box, services.machines.layout(record))
         for note in hypervisor.host.notes:
             op.note(note)
         client = boot.boot(services, machine, box, record, hypervisor, op=op)
+    except KeysUnknown:
+        raise  # and its user may take its public key
     except BaseException:
         # A machine that never started has nothing worth keeping; one that did keeps its console.
         layout = services.machines.layout(record)
@@ -244,6 +250,7 @@ def check_restart(
             hypervisor, boot.plan_vm(services, machine, box, view.record, hypervisor.provider)
         )
         layout = services.machines.layout(view.record)
+        access.check(machine, box, layout)
         if layout.disk.exists():
             # Of a disk that is there, a check.
             formats = hypervisor.provider.capabilities.disk_formats

@@ -95,6 +95,12 @@ class Record:
         return float(found) if isinstance(found, int | float) else _CONNECT_TIMEOUT_S
 
     @property
+    def own_key(self) -> str:
+        """Path of the user's private key that opens the guest; "": the machine's own does."""
+        found = self.ssh.get("key")
+        return found if isinstance(found, str) else ""
+
+    @property
     def host_alias(self) -> str:
         """The name its host key is pinned under, whatever port it is reached by."""
         return f"vx-{self.id}"

@@ -17,6 +17,8 @@ from vagrantish.ssh.dialing import BOOTING, AuthRefused, Incompatible, NotAnswer
 from vagrantish.ssh.keys import fingerprint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vagrantish.errors import SSHError
     from vagrantish.ssh.dialing import Watch
     from vagrantish.ssh.target import Target
@@ -37,7 +39,7 @@ def log_in(sock: socket.socket, target: Target, watch: Watch) -> paramiko.Transp
         user_key = _user_key(target)
         transport = paramiko.Transport(sock)
         # Asking for the pinned kinds only: a server may have keys of several kinds.
-        transport.get_security_options().key_types = tuple(pinned)
+        transport.get_security_options().key_types = _algorithms(pinned)
         transport.banner_timeout = transport.handshake_timeout = max(1.0, watch.left_s)
         _negotiate(transport, target, pinned, watch)
         _authenticate(transport, target, user_key, watch)
@@ -48,6 +50,12 @@ def log_in(sock: socket.socket, target: Target, watch: Watch) -> paramiko.Transp
         sock.close()
         raise
     return transport
+
+
+def _algorithms(pinned: Iterable[str]) -> tuple[str, ...]:
+    """What a server signs with for each kind of key (RFC 8332: RSA no longer by SHA-1)."""
+    rsa = ("rsa-sha2-512", "rsa-sha2-256")
+    return tuple(name for kind in pinned for name in (rsa if kind == "ssh-rsa" else (kind,)))
 
 
 def _end(sock: socket.socket) -> None:
@@ -86,14 +94,19 @@ def pinned_keys(target: Target) -> dict[str, bytes]:
 
 
 def _user_key(target: Target) -> paramiko.PKey:
-    try:
-        with host_errors(f"read {target.key_file}"):
-            return paramiko.Ed25519Key.from_private_key_file(str(target.key_file))
-    except (paramiko.SSHException, ValueError, IndexError) as error:
-        raise MachineError(
-            f"{target.key_file} is not an Ed25519 private key",
-            hint="Make the machine anew: `vx destroy`, then `vx up`.",
-        ) from error
+    """Of the machine's own, or of its user's, which may be of another kind."""
+    wrong: Exception | None = None
+    with host_errors(f"read {target.key_file}"):
+        for kind in (paramiko.Ed25519Key, paramiko.RSAKey, paramiko.ECDSAKey):
+            try:
+                return kind.from_private_key_file(str(target.key_file))
+            except (paramiko.SSHException, ValueError, IndexError) as error:
+                wrong = error
+    raise MachineError(
+        f"{target.key_file} is not a private key that vx can use",
+        hint="Make the machine anew: `vx destroy`, then `vx up`; if you named it as `ssh.key`, "
+        "give one of ssh-keygen's without a passphrase.",
+    ) from wrong
 
 
 def _negotiate(
@@ -142,7 +155,7 @@ def _changed(target: Target, pinned: dict[str, bytes], shown: str) -> HostKeyCha
         f"the guest at {target.where} shows another host key than the one pinned for it: "
         f"expected {expected}, got {shown}",
         hint="Something else may be answering there. If you changed the guest's host key yourself, "
-        "make the machine anew: `vx destroy`, then `vx up`.",
+        "make the machine anew: `vx destroy`, then `vx up`; where `ssh.host_key` is set, correct that.",
     )
 
 
@@ -166,6 +179,6 @@ def _authenticate(
         raise AuthRefused(
             f"the guest does not accept the machine's key for the user {target.user}",
             hint="Is `ssh.user` a user of the box? `vx config ssh.user` shows what is set; "
-            "`vx logs` shows whether the guest took its keys.",
+            "`vx logs` shows whether the guest took its keys; one without a seed must know `ssh.key`.",
         ) from cause
     raise NotAnswering(f"{target.where} ended the connection during the login") from cause

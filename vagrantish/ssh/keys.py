@@ -6,9 +6,14 @@ import base64
 import hashlib
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _TYPE = "ssh-ed25519"
 
@@ -31,6 +36,28 @@ def generate(comment: str) -> KeyPair:
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
     return KeyPair(private=private, public=f"{public.decode()} {' '.join(comment.split())}".strip())
+
+
+def private_problem(path: Path) -> str:
+    """What keeps a user's own private key from being used, in a clause; "" for nothing."""
+    try:
+        data = path.read_bytes()[: 1 << 16]
+        others_read = path.stat().st_mode & 0o077
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    if others_read:
+        return f"may be read by others, and so ssh refuses it: `chmod 600 {path}`"
+    for load in (serialization.load_ssh_private_key, serialization.load_pem_private_key):
+        try:
+            load(data, password=None)
+        except TypeError:
+            return "has a passphrase, and vx asks for none"
+        except (ValueError, UnsupportedAlgorithm):
+            continue
+        return ""
+    if data.startswith((b"ssh-", b"ecdsa-")):
+        return "is a public key: name the file without .pub"
+    return "is no private key that ssh-keygen writes"
 
 
 def dropbear_private(private: bytes) -> bytes:

@@ -13,9 +13,12 @@ from vagrantish.model import (
     Artifact,
     ArtifactKind,
     BootConfig,
+    BootMode,
     Box,
     BoxRef,
     Digest,
+    FbsdLoader,
+    Firmware,
     MachineConfig,
     QemuOptions,
     RootKind,
@@ -113,3 +116,26 @@ def test_cloud_inits_seed_is_a_second_disk_nobody_writes_to() -> None:
     assert [(disk.path, disk.readonly) for disk in vm.disks] == [
         (LAYOUT.disk, False), (LAYOUT.seed, True),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", [BootMode.UEFI, BootMode.FBSD])
+def test_what_boots_from_its_disk_is_given_no_kernel_even_where_the_box_has_one(
+    mode: BootMode,
+) -> None:
+    machine = replace(MACHINE, boot=BootConfig(mode=mode, cmdline="quiet"))
+    firmware = Firmware(code=Path("/f/CODE.fd"), vars=LAYOUT.firmware_vars)
+    loader = FbsdLoader(userboot=None, volume=LAYOUT.disk)
+    vm = spec_of(
+        record(), machine, replace(BOX, artifacts={}), LAYOUT,
+        disk_format="raw", firmware=firmware, fbsd=loader,
+    )  # fmt: skip
+
+    assert (vm.kernel, vm.initrd, vm.cmdline) == (None, None, "")
+    assert (vm.firmware, vm.fbsd) == (firmware, loader)
+    assert spec_of(record(), machine, BOX, LAYOUT, disk_format="raw").kernel is None
+
+
+def test_the_guests_sshd_may_listen_elsewhere() -> None:
+    machine = replace(MACHINE, ssh=SSHConfig(guest_port=2022))
+
+    assert spec_of(record(), machine, BOX, LAYOUT, disk_format="raw").guest_ssh_port == 2022

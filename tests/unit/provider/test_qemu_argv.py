@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vagrantish.errors import ProviderError
-from vagrantish.model import Disk, Forward, QemuOptions
+from vagrantish.model import Disk, Firmware, Forward, QemuOptions
 from vagrantish.paths import MachineLayout
 from vagrantish.provider.qemu.argv import qemu_argv, rule_of
 from vagrantish.units import GIB, MIB
@@ -54,6 +54,7 @@ DISK = Disk(path=Path("/home/m/disk.img"), format="qcow2", serial="vx-root")
         ({}, "-append", "console=ttyS0 quiet"),
         ({"cmdline": "a=1,2 b=c,,d"}, "-append", "a=1,2 b=c,,d"),
         ({}, "-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22"),
+        ({"guest_ssh_port": 2022}, "-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:2022"),
         ({"ssh_port": 2222}, "-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:2222-:22"),
         (
             {
@@ -182,3 +183,20 @@ def test_a_rule_reads_as_in_qemus_complaints() -> None:
     forward = Forward(guest=53, host=5353, host_ip="10.0.0.1", proto="udp")
 
     assert rule_of(forward) == "udp:10.0.0.1:5353-:53"
+
+
+def test_uefi_is_flash_whose_second_half_is_the_machines_own(vm: VmSpec, host: HostFacts) -> None:
+    firmware = Firmware(code=Path("/f,1/CODE.fd"), vars=Path("/home/m/uefi-vars.fd"))
+    argv = qemu_argv(replace(vm, kernel=None, initrd=None, firmware=firmware), host)
+
+    assert values(argv, "-drive") == [
+        "if=pflash,unit=0,format=raw,readonly=on,file=/f,,1/CODE.fd",
+        "if=pflash,unit=1,format=raw,file=/home/m/uefi-vars.fd",
+    ]
+    assert not {"-kernel", "-initrd", "-append"} & set(argv)
+
+
+def test_without_variables_of_its_own_there_is_only_the_code(vm: VmSpec, host: HostFacts) -> None:
+    argv = qemu_argv(replace(vm, kernel=None, firmware=Firmware(code=Path("/f/CODE.fd"))), host)
+
+    assert len(values(argv, "-drive")) == 1

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from vagrantish.model import VmSpec
     from vagrantish.provider.base import HostFacts
 
-GUEST_SSH_PORT = 22
 _CPU_ANYTHING = "max"
 # The fastest model to emulate; it has just what x86-64-v1 promises.
 _CPU_BASELINE = "qemu64"
@@ -28,7 +27,7 @@ _CACHE_SMALL_MIB, _CACHE_MIB = 64, 128
 
 def wanted_forwards(vm: VmSpec) -> tuple[Forward, ...]:
     """ssh's own forward, then the user's."""
-    ssh = Forward(guest=GUEST_SSH_PORT, host=vm.ssh_port, auto=not vm.ssh_port_fixed)
+    ssh = Forward(guest=vm.guest_ssh_port, host=vm.ssh_port, auto=not vm.ssh_port_fixed)
     return (ssh, *vm.forwards)
 
 
@@ -56,7 +55,7 @@ def qemu_argv(
         "-cpu", _cpu(vm, host),
         "-smp", str(vm.cpus),
         "-m", f"{-(-vm.memory_bytes // MIB)}M",
-        *_kernel(vm),
+        *_boots(vm),
         # Without an entropy source a guest's first key exchange waits for more than a second.
         "-device", "virtio-rng-pci",
         *_disks(vm),
@@ -109,11 +108,26 @@ def _cpu(vm: VmSpec, host: HostFacts) -> str:
     return _CPU_BASELINE if vm.cpu_level == "x86-64-v1" else _CPU_ANYTHING
 
 
-def _kernel(vm: VmSpec) -> tuple[str, ...]:
+def _boots(vm: VmSpec) -> tuple[str, ...]:
     if vm.kernel is None:
-        return ()
+        return _firmware(vm)
     initrd = ("-initrd", str(vm.initrd)) if vm.initrd is not None else ()
     return ("-kernel", str(vm.kernel), *initrd, "-append", vm.cmdline)
+
+
+def _firmware(vm: VmSpec) -> tuple[str, ...]:
+    """Flash: the code that all machines share, and behind it the variables of this one."""
+    if vm.firmware is None or vm.firmware.code is None:
+        return ()
+    code = f"if=pflash,unit=0,format=raw,readonly=on,file={escape(vm.firmware.code)}"
+    if vm.firmware.vars is None:
+        return ("-drive", code)
+    return (
+        "-drive",
+        code,
+        "-drive",
+        f"if=pflash,unit=1,format=raw,file={escape(vm.firmware.vars)}",
+    )
 
 
 def _disks(vm: VmSpec) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from vagrantish import proc
 from vagrantish.errors import HostError, Problem, ProviderError
-from vagrantish.model import Address, Candidates
-from vagrantish.provider import child, running
+from vagrantish.model import Address, BootMode, Candidates
+from vagrantish.provider import child, firmware, running
 from vagrantish.provider.base import Capabilities, HostFacts
 from vagrantish.provider.hostcache import HostCache
 from vagrantish.provider.qemu import accel, start, stop
@@ -53,7 +53,9 @@ _INSTALL = {
 class Qemu:
     name: ClassVar[str] = "qemu"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        forwards_ports=True, disk_formats=("qcow2", "raw")
+        forwards_ports=True,
+        disk_formats=("qcow2", "raw"),
+        boot_modes=(BootMode.KERNEL, BootMode.UEFI),
     )
 
     def __init__(self, home: VxHome) -> None:
@@ -197,6 +199,7 @@ def _problems(vm: VmSpec, host: HostFacts) -> Iterator[Problem]:
             f"machine {vm.name} is for {vm.arch}: the qemu provider runs x86_64 guests only",
             "Use the x86_64 version of the box.",
         )
+    yield from _boot_problems(vm)
     yield from _file_problems(vm)
     for forward in vm.forwards:
         try:
@@ -214,14 +217,37 @@ def _problems(vm: VmSpec, host: HostFacts) -> Iterator[Problem]:
         yield Problem(vm.name, error.message, error.hint)
 
 
-def _file_problems(vm: VmSpec) -> Iterator[Problem]:
-    wrong = kernel_problem(vm.kernel) if vm.kernel is not None else ""
+def _boot_problems(vm: VmSpec) -> Iterator[Problem]:
+    """Of what is run before anything on a disk."""
+    if vm.kernel is None:
+        yield from _firmware_problems(vm)
+        return
+    wrong = kernel_problem(vm.kernel)
     if wrong:
         yield Problem(
             vm.name,
             f"{vm.kernel} is not a kernel QEMU can boot: {wrong}",
             "Name a bzImage or vmlinux for x86_64 that you may read.",
         )
+
+
+def _firmware_problems(vm: VmSpec) -> Iterator[Problem]:
+    code = vm.firmware.code if vm.firmware is not None else None
+    if code is None:
+        yield Problem(
+            vm.name,
+            f"there is no UEFI for QEMU on this host, and machine {vm.name} boots by it",
+            firmware.install_hint("qemu"),
+        )
+    elif wrong := firmware.problem(code, is_code=True):
+        yield Problem(
+            vm.name,
+            f"{code} cannot be UEFI's code: it {wrong}",
+            "Correct `firmware` under [boot], or take it out to use the one of this host.",
+        )
+
+
+def _file_problems(vm: VmSpec) -> Iterator[Problem]:
     for disk in vm.disks:
         if disk.format not in Qemu.capabilities.disk_formats:
             yield Problem(
