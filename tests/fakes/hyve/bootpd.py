@@ -53,6 +53,7 @@ class Bootpd:
                 continue
             for grant in granted:
                 self._record_in_time(self.lease_of(grant))
+        os.close(capture)
 
     def _record_in_time(self, lease: leases.Lease) -> None:
         if self.delay_s:

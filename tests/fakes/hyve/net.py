@@ -26,21 +26,22 @@ _PATIENCE_S = 1.0
 
 
 def mac_of(uuid: str, state: Path) -> str:
-    """Six octets of two digits. It stays the same as long as the state lives.
-
-    Made from the UUID in the byte order vmnet gets (xhyve include/xhyve/support/uuid.h:94-153);
-    the last two octets are the same for every guest, as on a Mac.
-    """
+    """Six octets of two digits. It stays the same as long as the state lives."""
     key = uuid.lower()
     with _table(state, MACS) as macs:
         known = {name.lower(): mac for name, mac in macs.items()}
         if key not in known:
-            low, mid, high, *tail = (bytes.fromhex(part) for part in key.split("-"))
-            swapped = low[::-1] + mid[::-1] + high[::-1] + b"".join(tail)
-            digest = hashlib.sha256(swapped).digest()
-            octets = ((digest[0] & 0xFC) | 2, *digest[1:4], 0xCF, 0x32)
-            macs[key] = known[key] = ":".join(f"{octet:02x}" for octet in octets)
+            macs[key] = known[key] = new_mac(key)
         return _two_digits(known[key])
+
+
+def new_mac(uuid: str) -> str:
+    """Made from the UUID in the byte order vmnet gets (xhyve include/xhyve/support/uuid.h:94-153);
+    the last two octets are the same for every guest, as on a Mac."""
+    low, mid, high, *tail = (bytes.fromhex(part) for part in uuid.split("-"))
+    digest = hashlib.sha256(low[::-1] + mid[::-1] + high[::-1] + b"".join(tail)).digest()
+    octets = ((digest[0] & 0xFC) | 2, *digest[1:4], 0xCF, 0x32)
+    return ":".join(f"{octet:02x}" for octet in octets)
 
 
 def _two_digits(mac: str) -> str:

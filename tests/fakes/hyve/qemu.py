@@ -114,7 +114,7 @@ class QemuGuest:
         if not self._line.acpi:
             return False
         with suppress(Gone):
-            if not _port(self._monitor(f"i/h {_PM1_CONTROL}")) & 1:
+            if not acpi_enabled(self._monitor(f"i/h {_PM1_CONTROL}")):
                 return False
             self._execute("system_powerdown")
         return True  # of an ended guest too: its ending is still to be told
@@ -232,9 +232,10 @@ def halted(registers: str) -> bool:
     return whole and set(waits) == {"1"} and not any(flag & _INTERRUPTS for flag in flags)
 
 
-def _port(printed: str) -> int:
-    """``portw[0x0604] = 0x0001``"""
-    return int(printed.rpartition("=")[2], 16)
+def acpi_enabled(printed: str) -> bool:
+    """``portw[0x0604] = 0x0001``; all bits are set while the firmware has not put it there."""
+    control = int(printed.rpartition("=")[2], 16)
+    return bool(control & 1) and control != 0xFFFF
 
 
 def _enlarge(pipe: int) -> None:
