@@ -53,6 +53,22 @@ def test_everything_can_be_said_on_the_command_line(cli: Cli, image: Path) -> No
     assert (answer["user"], answer["seed"], answer["cmdline"]) == ("me", "none", "console=hvc0")
 
 
+def test_a_disk_of_any_system_is_added_by_how_it_boots(cli: Cli) -> None:
+    disk = cli.folder / "bsd.img"
+    disk.write_bytes(bytes(1 << 20))
+    words = ("--name", "bsd", "--version", "1", "--boot", "uefi", "--user", "me")
+
+    told = cli("box", "add", str(disk), *words)
+
+    assert "a system vx cannot read, booted by UEFI, seed none, user me" in told.err
+    assert cli("box", "info", "bsd", "--json").answer["boot"] == "uefi"
+    assert "by itself, mode uefi" in cli("box", "info", "bsd").out
+    (cli.folder / "Xhyvefile").write_text('box = "bsd"\n')
+    explained = cli("config", "explain", "boot.mode").out
+    assert "uefi" in explained
+    assert "box bsd@1" in explained
+
+
 @pytest.mark.parametrize(
     ("words", "status", "code", "message"),
     [
@@ -67,6 +83,8 @@ def test_everything_can_be_said_on_the_command_line(cli: Cli, image: Path) -> No
         (["x.img", "--arch", "sparc"], 2, "usage", "is not one of x86_64, aarch64"),
         (["x.img", "--user", "A B"], 2, "usage", "is not a user name"),
         (["x.img", "--seed", "magic"], 2, "usage", "magic"),
+        (["x.img", "--boot", "bios"], 2, "usage", "bios"),
+        (["ubuntu", "--boot", "uefi"], 2, "usage", "--boot is for files and URLs"),
         (["x.img", "--cmdline", "a\nb"], 2, "usage", "is not one line of up to"),
         (["ftp://x/y"], 4, "fetch", "only http and https"),
         (["http://vx.invalid/x.img", "--name", "x"], 4, "box", "over plain http"),

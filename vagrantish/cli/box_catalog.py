@@ -114,6 +114,8 @@ def _info_rows(box: Published, release: Release, app: App) -> Iterator[tuple[str
     yield "seed", release.seed.value
     in_memory = release.root is RootKind.RAM
     yield "root", "in memory, lost at every halt" if in_memory else "on its disk"
+    if release.boot != "kernel":
+        yield "boots", f"by itself, mode {release.boot}"
     if release.disk_boots:
         yield "kernel", "from its disk, as the guest upgrades it"
     yield "console", release.console
@@ -204,6 +206,7 @@ def _fields_of(box: Published, release: Release, app: App) -> dict[str, object]:
         },
         "user": release.user,
         "seed": release.seed.value,
+        "boot": release.boot.value,
         "root": release.root.value,
         "console": release.console,
         "cpu_level": release.cpu_level,

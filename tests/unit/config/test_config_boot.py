@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from tests.unit.config.conftest import Settings
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJmtbZFnZwXBbNtHGOvCoMBDGyKyGoo0AyXKVZ1FkuvD"
+PAGE = Path(__file__).resolve().parents[3] / "docs/other-systems.md"
 NISTP = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAAA="
 
 
@@ -35,6 +37,18 @@ def test_a_box_says_how_it_boots_and_the_xhyvefile_has_the_last_word(settings: S
     assert settings.machine("box = 'a'", box=box).boot.mode is BootMode.UEFI
     text = "box = 'a'\n[boot]\nmode = 'fbsd'"
     assert settings.machine(text, box=box).boot.mode is BootMode.FBSD
+
+
+def test_the_examples_for_other_systems_are_right(settings: Settings) -> None:
+    examples = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    for disk in re.findall(r'disk = "([^"]+)"', "".join(examples)):
+        settings.write(disk)
+
+    machines = [
+        settings.machine(text if "box =" in text else f"box = 'micro'\n{text}") for text in examples
+    ]
+
+    assert {machine.boot.mode for machine in machines} == {BootMode.UEFI, BootMode.FBSD}
 
 
 def test_a_box_names_no_firmware_and_no_key(settings: Settings) -> None:
