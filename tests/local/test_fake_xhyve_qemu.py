@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,7 +46,7 @@ def told(
 def devices(argv: list[str]) -> dict[str, str]:
     """What stands at each place on the bus: "4.0": "virtio-blk-pci ..."."""
     found = {}
-    for option, value in zip(argv, argv[1:], strict=False):
+    for option, value in pairwise(argv):
         words = value.split(",")
         place = [word.partition("=")[2] for word in words if word.startswith("addr=")]
         if option == "-device" and place:
