@@ -143,16 +143,27 @@ class MachineBusy(MachineError):
 
 
 class BootError(VxError):
-    """A guest did not become ready. ``stage`` is how far it came, ``console`` its last lines."""
+    """A guest did not become ready.
+
+    ``stage`` is how far it came, ``cause`` the stable name of what is wrong ("" for unknown),
+    ``console`` the lines that show it, or the last there were.
+    """
 
     code = "boot"
     exit_status = 7
 
     def __init__(
-        self, message: str, *, hint: str = "", stage: str = "", console: Sequence[str] = ()
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        stage: str = "",
+        cause: str = "",
+        console: Sequence[str] = (),
     ) -> None:
         super().__init__(message, hint=hint)
         self.stage = stage
+        self.cause = cause
         self.console = tuple(console)
 
 
@@ -162,7 +173,11 @@ class SSHError(VxError):
 
 
 class HostKeyChanged(SSHError):
+    """``stage`` is how far the guest had come by its console, where it was booting."""
+
     code = "host-key-changed"
+    cause = "host-key"
+    stage = ""
 
 
 class CommandTimeout(SSHError):

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes.sshd import Sshd, TcpServer, Told, closing, free_port, silent, sshd_in, tcp_server
+from vagrantish.diagnosis.endings import Ending, EndingKind, classify
 from vagrantish.errors import BootError, HostKeyChanged
 from vagrantish.events import Cancelled, Progress, StepFinished
-from vagrantish.model import Address
+from vagrantish.model import Address, Candidates
 from vagrantish.ssh import keys
-from vagrantish.ssh.ready import wait_ready
+from vagrantish.ssh.ready import Patience, Sources, wait_ready
 
 if TYPE_CHECKING:
     import socket
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from vagrantish.ssh.client import Client
     from vagrantish.ssh.target import Target
+
+
+GONE = Ending(kind=EndingKind.UNKNOWN, text="")
 
 
 @pytest.fixture
@@ -49,8 +53,12 @@ class Guest:
         self.server = server
         self.console = console
         self.told = told
-        self.alive = True
+        self.provider_log = console.with_name("provider.log")
+        self.ending: Ending | None = None
         self.port: int | None = server.port
+        self.before: tuple[int, ...] = ()  # candidates before it
+        self.certain = True
+        self.started_before_s = 0.0
 
     def say(self, text: bytes) -> None:
         with self.console.open("ab") as file:
@@ -58,18 +66,27 @@ class Guest:
 
     def wait(self, *, timeout_s: float = 20, stall_s: float = 20, console_from: int = 0) -> Client:
         return wait_ready(
-            lambda: None if self.port is None else Address(host="127.0.0.1", port=self.port),
-            lambda address: self._at(address.port),
-            console_log=self.console,
-            alive=lambda: self.alive,
+            self.candidates,
+            lambda address: self.at(address.port),
+            Sources(
+                console_log=self.console,
+                provider_log=self.provider_log,
+                ending=lambda: self.ending,
+                console_from=console_from,
+            ),
             timeout_s=timeout_s,
             stall_s=stall_s,
-            started_at=time.monotonic(),
+            started_at=time.monotonic() - self.started_before_s,
             op=self.told.op,
-            console_from=console_from,
+            patience=Patience(quiet_s=0.8, refused_s=1.2, foreign_s=0.8),
         )
 
-    def _at(self, port: int) -> Target:
+    def candidates(self) -> Candidates:
+        ports = (*self.before, *(() if self.port is None else (self.port,)))
+        addresses = tuple(Address(host="127.0.0.1", port=port) for port in ports)
+        return Candidates(addresses=addresses, certain=self.certain)
+
+    def at(self, port: int) -> Target:
         target = self.server.target()
         target.address_port = port
         return target
@@ -124,7 +141,6 @@ def test_the_consoles_hint_ends_a_try_that_would_wait_longer(guest: Guest) -> No
     """After minutes of waiting a try is patient; the guest's own word beats it."""
     with tcp_server(silent) as mute:
         guest.port = mute.port
-        began = time.monotonic()
         told_at = [0.0]
 
         def ready() -> None:
@@ -133,17 +149,8 @@ def test_the_consoles_hint_ends_a_try_that_would_wait_longer(guest: Guest) -> No
             told_at[0] = time.monotonic()
 
         later(0.6, ready)
-        client = wait_ready(
-            lambda: Address(host="127.0.0.1", port=guest.port or 0),
-            lambda address: guest._at(address.port),
-            console_log=guest.console,
-            alive=lambda: True,
-            timeout_s=30,
-            stall_s=30,
-            started_at=began - 1000,  # so a try lasts 80 s
-            op=guest.told.op,
-        )
-        client.close()
+        guest.started_before_s = 1000  # so a try lasts 80 s
+        guest.wait(timeout_s=30, stall_s=30).close()
 
     assert time.monotonic() - told_at[0] < 2
 
@@ -203,6 +210,7 @@ def test_a_panic_ends_the_wait_at_once_with_its_cause(guest: Guest) -> None:
 
     assert time.monotonic() - began < 1.5
     assert "root=" in caught.value.hint
+    assert caught.value.cause == "root-device"
     assert caught.value.console[-1].endswith("Unable to mount root fs")
 
 
@@ -223,7 +231,7 @@ def test_a_panic_while_logging_in_ends_the_wait_too(guest: Guest) -> None:
 def test_a_hypervisor_that_ends_ends_the_wait(guest: Guest) -> None:
     guest.port = free_port()
     guest.say(b"[    0.000000] Linux version 6.1\n")
-    later(0.4, lambda: setattr(guest, "alive", False))
+    later(0.4, lambda: setattr(guest, "ending", GONE))
     began = time.monotonic()
 
     with pytest.raises(BootError, match=r"stopped by itself.*kernel") as caught:
@@ -237,7 +245,7 @@ def test_a_panic_that_ended_the_hypervisor_is_the_reason_given(guest: Guest) -> 
     guest.port = free_port()
 
     def die() -> None:
-        guest.alive = False
+        guest.ending = GONE
         guest.say(b"Kernel panic - not syncing: Attempted to kill init! exitcode=0x0\n")
 
     later(0.3, die)
@@ -316,3 +324,127 @@ def test_garbage_on_the_console_does_no_harm(guest: Guest) -> None:
     guest.say(bytes(range(256)) * 5000 + b"\x1b]0;title\x07\x1b[2J" + b"x" * 3_000_000)
 
     guest.wait().close()
+
+
+def test_what_the_hypervisor_complains_of_ends_the_wait_with_all_of_it(guest: Guest) -> None:
+    guest.port = free_port()
+    guest.provider_log.write_text("rdmsr to register 0x140 on vcpu 0\nvm exit[0]\n")
+
+    def complain() -> None:
+        with guest.provider_log.open("a") as file:
+            file.write("\treason\t\tVMX\n\texit_reason\t33\n")
+
+    later(0.1, complain)
+    began = time.monotonic()
+
+    with pytest.raises(BootError, match="cannot start so new a kernel") as caught:
+        guest.wait()
+
+    assert time.monotonic() - began < 2
+    assert caught.value.cause == "guest-state-invalid"
+    assert any("exit_reason" in line for line in caught.value.console)
+
+
+def test_how_the_hypervisor_ended_is_told(guest: Guest) -> None:
+    guest.port = free_port()
+    text = "virtio_net: Could not create vmnet interface, permission denied or no entitlement?\n"
+    guest.provider_log.write_text(text)
+    guest.ending = classify("xhyve", status=1, seconds=0.2, printed=False, stderr=text)
+
+    with pytest.raises(BootError, match="its console stayed empty") as caught:
+        guest.wait()
+
+    assert caught.value.cause == "vmnet-refused"
+    assert "vx doctor" in caught.value.hint
+
+
+def test_another_host_key_is_told_with_the_stage(guest: Guest) -> None:
+    guest.server.pin(keys.generate("other").public)
+    guest.say(b"[    0.000000] Linux version 6.1\nvx: network up\n")
+
+    with pytest.raises(HostKeyChanged) as caught:
+        guest.wait()
+
+    assert (caught.value.cause, caught.value.stage) == ("host-key", "network")
+
+
+def test_of_several_addresses_the_one_that_proves_itself_is_taken(
+    guest: Guest, tmp_path: Path
+) -> None:
+    guest.certain = False
+    with sshd_in(tmp_path / "stranger") as stranger, tcp_server(silent) as dead:
+        guest.before = (free_port(), stranger.port, dead.port)
+        client = guest.wait()
+
+    assert client.target.address_port == guest.server.port
+    client.close()
+
+
+def test_a_lease_of_another_guest_is_told_when_nothing_else_answers(
+    guest: Guest, tmp_path: Path
+) -> None:
+    guest.certain = False
+    with sshd_in(tmp_path / "stranger") as stranger:
+        guest.before, guest.port = (stranger.port,), free_port()
+        guest.say(b"[    0.000000] Linux version 6.1\n")
+        with pytest.raises(BootError, match=r"another machine answers there.*refuses"):
+            guest.wait(timeout_s=1)
+
+
+def test_a_guest_whose_only_address_is_anothers_has_another_key(
+    guest: Guest, tmp_path: Path
+) -> None:
+    guest.certain = False
+    with sshd_in(tmp_path / "stranger") as stranger:
+        guest.port = stranger.port
+        guest.say(b"vx: network up\n")
+        began = time.monotonic()
+        with pytest.raises(HostKeyChanged):
+            guest.wait(timeout_s=30, stall_s=30)
+
+    assert 0.8 < time.monotonic() - began < 4
+
+
+def test_a_guest_that_has_booted_without_sshd_is_not_waited_for(guest: Guest) -> None:
+    guest.port = free_port()
+    guest.say(b"[    0.000000] Linux version 6.1\r\n\r\ndebian login: ")
+    began = time.monotonic()
+
+    with pytest.raises(BootError, match="no ssh server answers") as caught:
+        guest.wait(timeout_s=60, stall_s=60)
+
+    assert time.monotonic() - began < 4
+    assert caught.value.cause == "no-sshd"
+    assert caught.value.stage == "login"
+
+
+def test_a_guest_that_goes_on_refusing_after_its_boot_is_not_waited_for(guest: Guest) -> None:
+    guest.server.authorize(take=False)
+    guest.say(b"[    0.000000] Linux version 6.1\nStarting sshd.\n")
+
+    with pytest.raises(BootError, match="refuses the login") as caught:
+        guest.wait(timeout_s=60, stall_s=60)
+
+    assert caught.value.cause == "login-refused"
+
+
+def test_a_guest_that_says_it_booted_and_goes_on_writing_is_waited_for(guest: Guest) -> None:
+    port, guest.port = guest.port, free_port()
+    guest.say(b"[    0.000000] Linux version 6.1\ndebian login: ")
+    for number in range(1, 5):
+        later(0.4 * number, lambda: guest.say(b"\ncloud-init goes on"))
+    later(1.8, lambda: setattr(guest, "port", port))
+
+    guest.wait().close()
+
+
+def test_a_guest_that_got_no_lease_is_not_waited_for(guest: Guest) -> None:
+    guest.port = None
+    guest.say(b"[    0.000000] Linux version 6.1\nudhcpc: no lease, failing\n")
+    began = time.monotonic()
+
+    with pytest.raises(BootError, match="nobody answered") as caught:
+        guest.wait(timeout_s=60, stall_s=60)
+
+    assert time.monotonic() - began < 4
+    assert caught.value.cause == "no-dhcp"

@@ -8,7 +8,7 @@ import sys
 from vagrantish.cli.options import wants_color
 from vagrantish.cli.output import AnswerCut, write_remark
 from vagrantish.cli.text import guest_line
-from vagrantish.errors import BootError, ConfigError, VxError
+from vagrantish.errors import BootError, ConfigError, HostKeyChanged, VxError
 from vagrantish.formats.guesttext import clean
 
 TYPE_CHECKING = False
@@ -85,7 +85,9 @@ def report(error: BaseException, style: Style, *, verb: str, bug_log: Path | Non
 class Told:
     """One failure as it is shown. ``parts`` are those it consists of, by machine."""
 
-    __slots__ = ("code", "console", "exit_status", "hint", "message", "parts", "problems", "stage")
+    __slots__ = (
+        "cause", "code", "console", "exit_status", "hint", "message", "parts", "problems", "stage",
+    )  # fmt: skip
 
     def __init__(self, code: str, message: str, hint: str, exit_status: int) -> None:
         self.code = code
@@ -93,6 +95,7 @@ class Told:
         self.hint = hint
         self.exit_status = exit_status
         self.stage = ""
+        self.cause = ""
         self.console: Sequence[str] = ()
         self.problems: Sequence[Mapping[str, str]] = ()
         self.parts: Sequence[tuple[str, Told]] = ()
@@ -100,8 +103,10 @@ class Told:
     @classmethod
     def of(cls, error: VxError) -> Told:
         told = cls(error.code, error.message, error.hint, error.exit_status)
-        if isinstance(error, BootError):
+        if isinstance(error, BootError | HostKeyChanged):
             told.stage = error.stage
+            told.cause = error.cause
+        if isinstance(error, BootError):
             told.console = error.console
         if isinstance(error, ConfigError):
             told.problems = [
@@ -123,6 +128,8 @@ class Told:
             fields["problems"] = self.problems
         if self.stage:
             fields["stage"] = self.stage
+        if self.cause:
+            fields["cause"] = self.cause
         if self.console:
             fields["console"] = self.console
         if self.parts:
@@ -158,7 +165,7 @@ class Told:
         if self.stage and "it came as far as" not in self.message:
             yield f"  It came as far as: {clean(self.stage)}"
         if self.console:
-            yield "  The last lines of its console:"
+            yield f"  {'What shows it:' if self.cause else 'The last lines of its console:'}"
             yield from (f"    | {guest_line(line)}" for line in self.console)
         for line in clean(self.hint).split("\n") if self.hint else ():
             yield f"  hint: {line}"

@@ -50,8 +50,8 @@ def run(args: argparse.Namespace, app: App) -> int:
 def _show(path: Path, app: App, *, follow: bool, view: View) -> None:
     """Print a log of untrusted bytes, made harmless for the terminal."""
     from vagrantish.cli.output import flush_answers
+    from vagrantish.formats.guesttext import printable
     from vagrantish.lifecycle import look
-    from vagrantish.ssh.console import printable
 
     rest = b""
     is_over = not follow

@@ -123,6 +123,7 @@ class Cause:
     alone: Needs | None  # or this, without any text
     event: str  # what happened, with {1} for what a pattern caught; of fatal causes
     prompt: bool  # also in a line that is not ended
+    decides: bool  # once seen, a guest that does not answer soon will not answer at all
     say: str  # what is wrong, in a sentence
     fix: str
     stage: Stage | None  # where boots end that have it; None: as far as it came
@@ -181,6 +182,7 @@ def _cause(table: Mapping[str, Any]) -> Cause:
         alone=None if alone is None else _needs(alone),
         event=table.get("event", ""),
         prompt=table.get("prompt", False),
+        decides=table.get("decides", False),
         say=table["say"],
         fix=table["fix"],
         stage=None if stage is None else Stage(stage),

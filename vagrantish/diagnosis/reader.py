@@ -87,6 +87,11 @@ class Reader:
             for sighting in self._seen()
         )
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether the guest said that it has booted, or why nobody will be able to log in."""
+        return any(sighting.cause.decides for sighting in self._boot.found.values())
+
     def last_lines(self, count: int) -> tuple[str, ...]:
         """The console's last lines with something on them, the unfinished one too."""
         stream = self._streams[Place.CONSOLE]

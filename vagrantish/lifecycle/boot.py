@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from vagrantish.diagnosis.endings import Ending, EndingKind
 from vagrantish.errors import ProviderError
 from vagrantish.events import Cancel
 from vagrantish.files import sweep_staged
@@ -17,7 +18,7 @@ from vagrantish.lifecycle.spec import box_fields, has_disk, is_volatile, spec_of
 from vagrantish.model import BootMode, SeedKind
 from vagrantish.provider import running
 from vagrantish.provision.memory import StepMemory
-from vagrantish.ssh.ready import wait_ready
+from vagrantish.ssh.ready import Sources, wait_ready
 from vagrantish.units import whole_sectors
 
 if TYPE_CHECKING:
@@ -132,14 +133,17 @@ def wait(
     """
     layout = services.machines.layout(record)
     client = wait_ready(
-        lambda: next(iter(provider.addresses(layout).addresses), None),
+        lambda: provider.addresses(layout),
         lambda address: connect.target_of(record, layout, address.host, address.port),
-        console_log=layout.console_log,
-        alive=lambda: provider.find(layout) is not None,
+        Sources(
+            console_log=layout.console_log,
+            provider_log=layout.provider_log,
+            ending=lambda: ending_of(provider, layout),
+            console_from=console_from,
+        ),
         timeout_s=machine.boot.timeout_s,
         stall_s=machine.boot.stall_s,
         started_at=started_at,
-        console_from=console_from,
         op=op,
     )
     try:
@@ -149,6 +153,13 @@ def wait(
         raise
     running.mark_ready(layout)
     return client
+
+
+def ending_of(provider: Provider, layout: MachineLayout) -> Ending | None:
+    """How the hypervisor ended; None while it runs."""
+    if provider.find(layout) is not None:
+        return None
+    return provider.ending(layout) or Ending(kind=EndingKind.UNKNOWN, text="")
 
 
 def _finish_first_boot(

@@ -77,6 +77,7 @@ SCHEMA = {
                     "alone": NEEDS,
                     "event": TEXT,
                     "prompt": {"const": True},
+                    "decides": {"const": True},
                     "say": {"type": "string", "pattern": r"^$|\.$"},
                     "fix": {"type": "string"},
                     "stage": {"enum": [stage.value for stage in Stage]},
