@@ -275,6 +275,11 @@ class Box:
         return f"{self.name}@{self.version}" if self.name else "own files"
 
     @property
+    def named(self) -> str:
+        """For the beginning of a sentence."""
+        return f"the box {self.label}" if self.name else "the box of own files"
+
+    @property
     def settings(self) -> Mapping[str, Any]:
         """The box's layer of settings, its way to boot among them."""
         if self.boot is BootMode.KERNEL:

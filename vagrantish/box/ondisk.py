@@ -66,7 +66,8 @@ def told(label: str) -> Iterator[None]:
     except ImageError as error:
         raise BoxError(
             f"the disk of {label} cannot be looked into: {shown(error)}",
-            hint="Give its kernel and initrd beside it, or another image.",
+            hint='If it has a boot loader of its own, let that boot it: `mode = "uefi"` under '
+            "[boot], or `vx box add --boot uefi`. Else give its kernel and initrd beside it.",
         ) from error
 
 

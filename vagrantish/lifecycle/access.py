@@ -45,7 +45,7 @@ def check(machine: MachineConfig, box: Box, layout: MachineLayout) -> None:
     if machine.ssh.host_key is None:
         public = layout.user_key.with_name(f"{layout.user_key.name}.pub")
         raise KeysUnknown(
-            f"the box {box.label} takes no keys from vx, and no host key is told for its guest: "
+            f"{box.named} takes no keys from vx, and no host key is told for its guest: "
             "vx trusts none on first use",
             hint="Under [ssh] set `host_key` to the line in the guest's "
             "/etc/ssh/ssh_host_ed25519_key.pub, and `key` to a private key the guest lets in; "

@@ -35,18 +35,18 @@ def check(machine: MachineConfig, box: Box, provider: Provider) -> None:
     if mode is BootMode.KERNEL:
         if ArtifactKind.KERNEL not in box.artifacts:
             raise BoxError(
-                f"the box {box.label} has no kernel vx could start: it boots by {_NAMES[box.boot]}",
+                f"{box.named} has no kernel vx could start: it boots by {_NAMES[box.boot]}",
                 hint=f'Set `mode = "{box.boot}"` under [boot].',
             )
         return
     if ArtifactKind.DISK not in box.artifacts:
         raise BoxError(
-            f"the box {box.label} has no disk that {_NAMES[mode]} could boot",
+            f"{box.named} has no disk that {_NAMES[mode]} could boot",
             hint='Set `mode = "kernel"` under [boot], or take a box with an installed disk.',
         )
     if box.seed in (SeedKind.OVERLAY, SeedKind.TINYCORE):
         raise BoxError(
-            f"the box {box.label} takes its keys from an addition to its initrd, "
+            f"{box.named} takes its keys from an addition to its initrd, "
             f"which is not loaded when {_NAMES[mode]} boots it",
             hint='Set `mode = "kernel"` under [boot].',
         )
