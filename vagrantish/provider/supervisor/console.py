@@ -87,10 +87,10 @@ class Console:
         readable, writable, _ = select.select(sources, sinks, [], max(0.0, timeout_s))
         if self._master in readable:
             self._carry_output()
-        if self._listener in readable:
-            self._accept()
         if self._client is not None and self._client in readable:
             self._take_typed()
+        if self._listener in readable:
+            self._accept()  # after the client that may just have left
         if self._client is not None and self._client in writable:
             self._give_client()
         if self._typed and self._master in writable:

@@ -37,6 +37,7 @@ def read(layout: MachineLayout) -> Ended | None:
                 text=str(told["text"]),
                 status=int(told["status"]),
                 seconds=float(told["seconds"]),
+                provider=str(told["provider"]),
             ),
             at=float(told["at"]),
             stderr=str(told["stderr"]),
@@ -50,6 +51,7 @@ def read(layout: MachineLayout) -> Ended | None:
 def text_of(ended: Ended) -> bytes:
     told: dict[str, Any] = {
         "schema": SCHEMA,
+        "provider": ended.ending.provider,
         "kind": ended.ending.kind.value,
         "text": ended.ending.text,
         "status": ended.ending.status,

@@ -19,7 +19,7 @@ def holders(mark: str, program: str) -> list[ProcessIdentity]:
     found = []
     for pid, words in proc.command_lines():
         names = [os.path.basename(word) for word in words[:_HEAD]]
-        if program in names and names[0] != "sudo" and running.is_marked(words, mark):
+        if program in names and "sudo" not in names and running.is_marked(words, mark):
             process = proc.identify(pid)
             if process is not None:
                 found.append(process)

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vagrantish import proc
@@ -76,18 +77,20 @@ class Supervisor:
 
     def run(self) -> None:
         """Until the machine is over."""
+        from vagrantish.diagnosis.endings import EndingKind
+
         while True:
             ending = self._run_once()
-            again = ending.kind == "rebooted" and not self._is_ending
+            again = ending.kind is EndingKind.REBOOTED and not self._is_ending
             if not again:
                 break
             self._short = self._short + 1 if ending.seconds < _SHORT_S else 0
             if self._short >= _SHORT_MAX:
-                ending = _failed(
-                    f"the guest rebooted {_SHORT_MAX} times in a row within {_SHORT_S:g} s, so it "
-                    "was not started again",
-                    kind="crashed",
+                text = (
+                    f"the guest rebooted {_SHORT_MAX} times in a row within {_SHORT_S:g} s each, "
+                    "so it was not started again"
                 )
+                ending = replace(ending, kind=EndingKind.CRASHED, text=text)
                 break
             self._restarts += 1
             self._said.note(f"[vx: the guest rebooted; start {self._restarts + 1}]")
@@ -100,11 +103,11 @@ class Supervisor:
         for hook in self._job.before:
             problem = self._run_hook(hook)
             if problem and hook.must:
-                return _failed(problem)
+                return self._failed(problem)
         self._wait(0)
         if self._told & {signal.SIGTERM, *_CUTS}:
             self._is_ending = True
-            return _failed("it was ended before it began", kind="killed")
+            return self._failed("it was ended before it began", kind="killed")
         self._console.begin_run()
         self._said.begin_run()
         self._began = time.monotonic()
@@ -124,7 +127,7 @@ class Supervisor:
                 ignored=(signal.SIGHUP,) if self._job.privilege == "sudo-ticket" else (),
             )
         except OSError as error:
-            return _failed(f"cannot run {self._job.argv[0]}: {error.strerror}")
+            return self._failed(f"cannot run {self._job.argv[0]}: {error.strerror}")
         status = self._watch()
         self._console.drain()
         return self._ending_of(status)
@@ -219,17 +222,22 @@ class Supervisor:
     def _ending_of(self, status: int) -> Ending:
         from vagrantish.diagnosis.endings import Ending, EndingKind, classify
 
-        seconds = time.monotonic() - self._began
+        provider, seconds = self._job.provider, time.monotonic() - self._began
         if self._was_cut:
             kind, text = EndingKind.KILLED, "its power was cut"
-            return Ending(kind=kind, text=text, status=status, seconds=seconds)
+            return Ending(kind=kind, text=text, status=status, seconds=seconds, provider=provider)
         return classify(
-            self._job.provider,
+            provider,
             status=status,
             seconds=seconds,
             printed=self._console.printed,
             stderr=self._said.tail(_STDERR_MAX).decode("utf-8", "replace"),
         )
+
+    def _failed(self, text: str, *, kind: str = "failed-to-start") -> Ending:
+        from vagrantish.diagnosis.endings import Ending, EndingKind
+
+        return Ending(kind=EndingKind(kind), text=text, provider=self._job.provider)
 
     def _finish(self, ending: Ending) -> None:
         from vagrantish.provider.supervisor import ended
@@ -254,12 +262,6 @@ class Supervisor:
         for path in (str(self._layout.pid_file), *self._job.remove):
             with suppress(OSError):
                 os.unlink(path)
-
-
-def _failed(text: str, *, kind: str = "failed-to-start") -> Ending:
-    from vagrantish.diagnosis.endings import Ending, EndingKind
-
-    return Ending(kind=EndingKind(kind), text=text)
 
 
 def _console_of(job: Job, layout: MachineLayout) -> Console | NoConsole:
