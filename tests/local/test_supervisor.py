@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
@@ -105,13 +106,13 @@ def test_nobody_needs_to_read_the_console_for_it_to_be_logged_whole(machine: Mac
 
 
 def test_the_console_is_raw_and_no_terminal_of_the_hypervisors_own(machine: Machine) -> None:
-    machine.start("stty -a <&0 >&0; ps -o sid=,tty= -p $$ >&0; exec sleep 60")
-    wait_for(lambda: "?" in machine.console)
+    machine.start("stty -a <&0 >&0; ps -o sid=,tty= -p $$ >&0; echo end >&0; exec sleep 60")
+    machine.await_console("end\n")
 
     assert "-icanon" in machine.console
     assert "-opost" in machine.console
     assert "-echo " in machine.console
-    assert machine.console.split()[-1] == "?"
+    assert machine.console.split()[-2] == "?"
     assert os.getsid(supervisor_of(machine).pid) != os.getsid(0)
 
 
@@ -445,10 +446,10 @@ def test_a_guest_that_does_not_read_holds_nothing_up(machine: Machine) -> None:
     machine.start(DEAF)
 
     with join(machine) as client:
-        client.settimeout(0.3)
-        with pytest.raises(TimeoutError):
+        client.settimeout(0)
+        with suppress(BlockingIOError):
             while True:
-                client.sendall(b"x" * 4096)
+                client.send(b"x" * 4096)
 
         assert machine.stop(grace_s=20) is StopOutcome.SHUT_DOWN
 
