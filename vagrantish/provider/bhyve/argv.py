@@ -129,11 +129,6 @@ def destroy_command(vm_id: str, programs: Programs) -> tuple[str, ...]:
     return (programs.bhyvectl, f"--vm={vm_name(vm_id)}", "--destroy")
 
 
-def poweroff_command(vm_id: str, programs: Programs) -> tuple[str, ...]:
-    """The power is cut; bhyve then ends as if the guest had done that."""
-    return (programs.bhyvectl, f"--vm={vm_name(vm_id)}", "--force-poweroff")
-
-
 def tap_commands(tap: str, bridge: str, programs: Programs) -> tuple[tuple[str, ...], ...]:
     """Make the guest's network device, in the bridge and up."""
     return (

@@ -1,4 +1,4 @@
-"""vfkit's REST service: asks a running one for its state and has it change it.
+"""vfkit's REST service: a running guest's state, and its power button.
 
 Routes and answers: pkg/rest/rest.go and pkg/rest/vf/vm_config.go.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from vagrantish.errors import ProviderError
@@ -19,13 +18,6 @@ if TYPE_CHECKING:
 _ANSWER_MAX = 64 << 10
 _STATE_PREFIX = "VirtualMachineState"
 _ACCEPTED = (200, 202)  # what it documents, and what it does
-
-
-class Change(StrEnum):
-    STOP = "Stop"  # the power button: the guest may ignore it
-    HARD_STOP = "HardStop"
-    PAUSE = "Pause"
-    RESUME = "Resume"
 
 
 class RestError(ProviderError):
@@ -41,9 +33,9 @@ def state(path: Path, *, timeout_s: float) -> str:
     return name.removeprefix(_STATE_PREFIX).lower()[:40]
 
 
-def change(path: Path, to: Change, *, timeout_s: float) -> None:
-    """Returns once vfkit took it up, not when it is done. Raises RestError."""
-    _ask(path, "POST", {"state": to.value}, timeout_s)
+def press_power_button(path: Path, *, timeout_s: float) -> None:
+    """The guest may ignore it. Raises RestError."""
+    _ask(path, "POST", {"state": "Stop"}, timeout_s)
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -1,0 +1,61 @@
+"""The guest's network device on this host, and where the guest is behind it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vagrantish.errors import ProviderError
+from vagrantish.model import Address, Candidates
+from vagrantish.provider import child, running
+from vagrantish.provider.bhyve import leases
+from vagrantish.provider.bhyve.argv import tap_name
+
+if TYPE_CHECKING:
+    from vagrantish.paths import MachineLayout
+
+_TRIES = 20
+_LOOK_S = 5.0
+_LEASES_MAX = 4 << 20
+# dnsmasq's, of FreeBSD's package and as it is elsewhere.
+_LEASES = ("/var/db/dnsmasq.leases", "/var/lib/misc/dnsmasq.leases")
+_OPENED = "Opened by PID"  # ifconfig(8) says so of a tap that a program has
+
+
+def free_tap(vm_id: str, ifconfig: str) -> str:
+    """A device nobody has open; one that is there and closed is left from an earlier run."""
+    for attempt in range(_TRIES):
+        tap = tap_name(vm_id, attempt)
+        finished = child.run((ifconfig, tap), timeout_s=_LOOK_S)
+        if finished.status != 0 or _OPENED not in finished.output:
+            return tap
+    raise ProviderError(
+        f"{tap_name(vm_id)} and the {_TRIES - 1} devices after it are all in use",
+        hint="`ifconfig -g tap` lists them; destroy those nobody needs.",
+    )
+
+
+def candidates_of(layout: MachineLayout) -> Candidates:
+    """By the MAC in the leases of the bridge's DHCP server; one look."""
+    note = running.read_note(layout) or {}
+    mac, port, named = note.get("mac"), note.get("ssh_port"), note.get("leases")
+    if not isinstance(mac, str) or not isinstance(port, int):
+        return Candidates(addresses=(), certain=False)
+    files = (named,) if isinstance(named, str) else _LEASES
+    for name in files:
+        found = leases.addresses_of(leases.parse(_read(Path(name))), mac, now=time.time())
+        if found:
+            where = tuple(Address(host=ip, port=port) for ip in found)
+            return Candidates(addresses=where, certain=False, note=f"leased to {mac} in {name}")
+    return Candidates(
+        addresses=(), certain=False, note=f"no lease of {mac} in {' or '.join(files)}"
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LEASES_MAX)
+    except OSError:
+        return b""
