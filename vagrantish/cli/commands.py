@@ -62,6 +62,7 @@ GROUPS: tuple[tuple[str, Mapping[str, tuple[str, str]]], ...] = (
     (
         "When something is wrong",
         {
+            "explain": ("explain", "why a boot failed, or how long each stage of it took"),
             "logs": ("logs", "what a guest wrote to its console"),
             "console": ("attach", "attach to a machine's serial console"),
             "argv": ("argv", "the exact hypervisor command"),
@@ -102,7 +103,7 @@ SYNONYMS: Mapping[str, str] = {
     "connect": "ssh", "exec": "ssh", "login": "ssh", "shell": "ssh",
     "copy": "cp", "scp": "cp", "upload": "cp",
     "attach": "console", "log": "logs", "serial": "console",
-    "check": "validate", "new": "init", "show": "config",
+    "check": "validate", "diagnose": "explain", "new": "init", "show": "config", "why": "explain",
 }  # fmt: skip
 
 

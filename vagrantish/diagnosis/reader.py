@@ -104,6 +104,8 @@ class Reader:
         ``states`` are what the caller knows: a clue counts only for a boot in trouble.
         """
         given = frozenset(states)
+        if self.is_fatal:
+            given -= {State.STALLED}  # it gave up, and that is why it is quiet
         if State.STALLED in given and not self._printed:
             given |= {State.SILENT}
         if not given and self._ending is None and not self.is_fatal:

@@ -71,7 +71,7 @@ _PATTERNS = tuple(
         (
             Stage.INIT,
             (
-                r"systemd\[1\]: |Welcome to |INIT: version|Run /sbin/init|OpenRC|init started"
+                r"systemd\[1\]: |Welcome to (?!GRUB)|INIT: version|Run /sbin/init|OpenRC|init started"
                 r"|vx: root is on|start_init: |^Setting hostname: |^Dual Console: "
             ),
         ),

@@ -35,6 +35,7 @@ def verdict_of(*lines: str) -> Verdict:
     ("line", "stage"),
     [
         ("SeaBIOS (version 1.16.2-debian-1.16.2-1)", Stage.FIRMWARE),
+        ("Welcome to GRUB!", Stage.FIRMWARE),
         ("[    0.000000] Linux version 6.1.0-56-cloud-amd64 (debian-kernel@)", Stage.KERNEL),
         ("[    0.731543] Run /init as init process", Stage.INITRD),
         ("Loading, please wait...", Stage.INITRD),
