@@ -127,9 +127,10 @@ def test_the_hypervisor_gets_its_signals_as_from_a_shell(machine: Machine) -> No
 
 def test_a_start_that_fails_says_what_the_hypervisor_said(machine: Machine) -> None:
     with pytest.raises(StartFailed) as failed:
-        machine.start("echo Unable to create VM >&2; exit 1")
+        machine.start("echo 'hv_vm_create HV_ERROR (unspecified error)' >&2; kill -ABRT $$")
 
-    assert "Unable to create VM" in failed.value.message
+    assert "hv_vm_create HV_ERROR" in failed.value.message
+    assert "codesign" in failed.value.hint
     assert failed.value.ended.ending.kind is EndingKind.FAILED_TO_START
     assert running.find(machine.layout) is None
 

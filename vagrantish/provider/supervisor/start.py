@@ -33,6 +33,7 @@ UP_S = 1.0  # a hypervisor that lives so long, or whose guest said something, ha
 _LAUNCH_S = 20.0
 _WAIT_S = 40.0
 _LOOK_S = 0.02
+_SAID_MAX = 64 << 10
 
 
 class StartFailed(ProviderError):
@@ -154,7 +155,7 @@ def _wait_until_up(job: Job, layout: MachineLayout, *, name: str, op: Op) -> Pro
         nonlocal up_since
         over = ended.read(layout)
         if over is not None:
-            raise StartFailed(f"machine {name} did not start: {over.ending.text}", ended=over)
+            raise _failure(over, layout, name)
         process = running.find_hypervisor(layout)
         if process is None:
             if running.find(layout) is None and ended.read(layout) is None:
@@ -174,3 +175,21 @@ def _wait_until_up(job: Job, layout: MachineLayout, *, name: str, op: Op) -> Pro
             hint=f"See {layout.provider_log}.",
         )
     return process
+
+
+def _failure(over: ended.Ended, layout: MachineLayout, name: str) -> StartFailed:
+    """What the hypervisor said, and what is known of it."""
+    from vagrantish.diagnosis.causes import Place
+    from vagrantish.diagnosis.reader import Reader
+
+    reader = Reader()
+    for path, place in ((layout.provider_out, Place.STDOUT), (layout.console_log, Place.CONSOLE)):
+        with suppress(OSError), open(path, "rb") as file:
+            reader.feed(file.read(_SAID_MAX), place)
+    reader.feed(over.stderr.encode(), Place.STDERR)
+    reader.end(over.ending)
+    verdict = reader.verdict()
+    message = f"machine {name} did not start: {over.ending.text}"
+    if verdict is None or not verdict.message:
+        return StartFailed(message, ended=over, hint=f"See {layout.provider_log}.")
+    return StartFailed(f"{message}\n{verdict.message}", ended=over, hint=verdict.hint)
