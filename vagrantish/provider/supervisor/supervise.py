@@ -251,10 +251,10 @@ class Supervisor:
         )
         with suppress(OSError):  # on a full disk nobody can be told
             replace_file(self._layout.ended, ended.text_of(told))
-        self._console.close()
         self._remove_files()
         for hook in self._job.after:
             self._run_hook(hook, may_cut=False)
+        self._console.close()  # last: a hook is waited for beside it
         with suppress(OSError):
             self._layout.process.unlink()
 
