@@ -255,6 +255,30 @@ def test_of_a_linux_it_is_still_seen_who_logs_in(home: VxHome, images: Path) -> 
     assert set(box.artifacts) == {ArtifactKind.DISK}
 
 
+@pytest.mark.parametrize(
+    ("loaders", "arch"),
+    [
+        (("BOOTX64.EFI",), "x86_64"),
+        (("bootaa64.efi",), "aarch64"),
+        (("BOOTX64.EFI", "BOOTAA64.EFI"), "aarch64"),
+        ((), "aarch64"),
+    ],
+)
+def test_its_loader_tells_which_processors_it_is_for(
+    home: VxHome, tmp_path: Path, loaders: tuple[str, ...], arch: str
+) -> None:
+    esp = bootdisks.vfat(tmp_path / "esp", {f"/EFI/BOOT/{name}": "MZ" for name in loaders})
+    disk = bootdisks.gpt(tmp_path / "d.img", [bootdisks.Part(number=1, image=esp)])
+    said = None if loaders == ("BOOTX64.EFI",) else "aarch64"
+    wishes = Wishes(name="mine", boot=BootMode.UEFI, user="me", arch=said)
+
+    assert imported(home, disk, quiet_op(), wishes=wishes).arch == arch
+    if loaders == ("BOOTX64.EFI",):
+        wrong = Wishes(name="mine", version="2", boot=BootMode.UEFI, user="me", arch="aarch64")
+        with pytest.raises(BoxError, match="is for x86_64, not for aarch64"):
+            imported(home, disk, quiet_op(), wishes=wrong)
+
+
 def test_an_iso_can_be_a_disk_too(home: VxHome, tmp_path: Path) -> None:
     iso = tmp_path / "live.iso"
     iso.write_bytes(bytes(0x8001) + b"CD001" + bytes((1 << 20) - 0x8006))

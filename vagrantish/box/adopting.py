@@ -67,7 +67,7 @@ def adopt(store: BoxStore, home: VxHome, parts: BoxParts, *, op: Op) -> Box:
     return Box(
         name="",
         version=version,
-        arch="x86_64",  # the checks take no other kernel
+        arch=_arch(parts, artifacts),
         artifacts=artifacts,
         cmdline=parts.cmdline,
         user=parts.user or "root",
@@ -79,6 +79,14 @@ def adopt(store: BoxStore, home: VxHome, parts: BoxParts, *, op: Op) -> Box:
         kernel_release=seen.release if seen else "",
         boot=parts.boot,
     )
+
+
+def _arch(parts: BoxParts, artifacts: Mapping[ArtifactKind, Artifact]) -> str:
+    if parts.boot is BootMode.KERNEL:
+        return "x86_64"  # the checks take no other kernel
+    from vagrantish.box.loaders import loader_arch
+
+    return loader_arch(artifacts[ArtifactKind.DISK].path) or reference.host_arch()
 
 
 def _disk_alone(parts: BoxParts) -> BoxParts:

@@ -8,6 +8,7 @@ from vagrantish.box import boxfile, checks, ondisk, reference
 from vagrantish.box.fields import ARCHES, shown
 from vagrantish.box.import_disk import kin_of, seed_of, settings_of, size_of
 from vagrantish.box.import_guest import Guest, guest_of
+from vagrantish.box.loaders import loader_arch
 from vagrantish.errors import BoxError, UsageError
 from vagrantish.files import host_errors
 from vagrantish.model import ArtifactKind, BootMode, Box, RootKind, SeedKind
@@ -44,9 +45,11 @@ def box_of(disk: Disk, boot: BootMode, given: Given, job: Job) -> tuple[Box, tup
             f"--cmdline is for a kernel vx starts, and {disk.label} starts its own",
             hint="Leave it away, and set it in the guest's boot loader.",
         )
-    arch = _arch(disk, job)
+    arch = loader_arch(disk.staged.path) or _arch(disk, job)
     if arch not in ARCHES:
         raise BoxError(f"{disk.label} is for {shown(arch)}; vx boots {' and '.join(ARCHES)}")
+    if wishes.arch not in (None, arch):
+        raise BoxError(f"{disk.label} is for {arch}, not for {wishes.arch}")
     guest = _guest(disk)
     settings = settings_of(disk, guest, arch, job)
     kin = settings or kin_of(guest, arch, job)
