@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from dataclasses import replace
@@ -29,6 +30,7 @@ from vagrantish.provider.bhyve import network
 from vagrantish.provider.bhyve.argv import tap_name
 from vagrantish.provider.bhyve.probe import privilege_of
 from vagrantish.provider.bhyve.provider import Bhyve
+from vagrantish.provider.supervisor.holders import holders
 from vagrantish.units import MIB
 
 if TYPE_CHECKING:
@@ -242,6 +244,17 @@ def test_the_address_is_read_from_dnsmasqs_leases(
     found = network.candidates_of(vm.layout)
     assert found.addresses == (Address(host="10.0.0.7", port=22),)
     assert not found.certain
+
+
+def test_a_bhyve_is_found_by_the_title_it_gives_itself() -> None:
+    titled = subprocess.Popen(["bhyve: vx-7fb5d101", "60"], executable=shutil.which("sleep"))
+    try:
+        wait_for(lambda: holders("vx-7fb5d101", "bhyve"))
+
+        assert [process.pid for process in holders("vx-7fb5d101", "bhyve")] == [titled.pid]
+    finally:
+        titled.kill()
+        titled.wait()
 
 
 def test_probing_tells_what_is_missing(home: VxHome, bhyve: Bhyve, op: Op) -> None:

@@ -18,7 +18,8 @@ def holders(mark: str, program: str) -> list[ProcessIdentity]:
     """Every ``program`` on this host with ``mark`` on its command line, its sudo left out."""
     found = []
     for pid, words in proc.command_lines():
-        names = [os.path.basename(word) for word in words[:_HEAD]]
+        # bhyve puts "bhyve: NAME" in place of its words (setproctitle(3)).
+        names = [os.path.basename(word.partition(": ")[0]) for word in words[:_HEAD]]
         if program in names and "sudo" not in names and running.is_marked(words, mark):
             process = proc.identify(pid)
             if process is not None:
