@@ -214,6 +214,10 @@ class MachineLayout:
         """UEFI's variables, which the guest writes."""
         return self.directory / "uefi-vars.fd"
 
+    def link(self, name: str) -> Path:
+        """Leads to a file whose own path a hypervisor cannot take."""
+        return self.directory / f"link.{name}"
+
     @property
     def user_key(self) -> Path:
         return self.directory / "id_ed25519"

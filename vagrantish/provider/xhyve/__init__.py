@@ -1,0 +1,1 @@
+"""xhyve, and hyperkit, which was made of it."""

@@ -1,0 +1,133 @@
+"""Finds xhyve or hyperkit, and what it may do on this host. Thin: texts are read by pure functions."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from typing import TYPE_CHECKING
+
+from vagrantish.errors import HostError, ProviderError
+from vagrantish.provider import child
+from vagrantish.provider.base import HostFacts
+from vagrantish.provider.xhyve.flavour import flavour_of, version_of
+from vagrantish.provider.xhyve.privilege import Facts, privilege_of
+
+if TYPE_CHECKING:
+    from vagrantish.events import Op
+    from vagrantish.model import XhyveOptions
+
+_ASK_S = 5.0
+_INSTALL = {
+    "xhyve": "Install it: `brew install --HEAD xhyve`, on a Mac with an Intel processor.",
+    "hyperkit": "It is no longer published; on a Mac with an Intel processor use xhyve.",
+}
+
+
+def find_program(name: str, binary: str | None) -> str:
+    """Absolute path. Raises HostError."""
+    wanted = os.path.expanduser(binary or name)
+    found = shutil.which(wanted)
+    if found is not None:
+        return os.path.abspath(found)
+    if binary is None:
+        raise HostError(f"{name} is not installed: it is not on PATH", hint=_INSTALL[name])
+    what = "is not there"
+    if os.path.exists(wanted):
+        what = "cannot be run: it is a folder, or not marked executable"
+    raise HostError(
+        f"the {name} named under [{name}], {binary}, {what}",
+        hint=f"Correct `binary`, or take it out to use the {name} on PATH.",
+    )
+
+
+def probe(name: str, options: XhyveOptions, *, op: Op) -> HostFacts:
+    """Raises HostError when it is missing, ProviderError when it cannot be used, Cancelled."""
+    program = find_program(name, options.binary)
+    lacking = host_lacks()
+    if lacking:
+        raise ProviderError(
+            f"{name} cannot run here: {lacking}", hint='Use `provider = "vfkit"` or "qemu".'
+        )
+    helped = child.run((program, "-h"), timeout_s=_ASK_S, cancel=op.cancel)
+    told = child.run((program, "-v"), timeout_s=_ASK_S, cancel=op.cancel)
+    flavour = flavour_of(helped.output, told.output)
+    if flavour is None:
+        raise ProviderError(
+            f"{program} is not a working {name}: {_said(told)}",
+            hint=f"Correct `binary` under [{name}], or install it again. {_INSTALL[name]}",
+        )
+    privilege = privilege_of(facts_of(program), options.root)
+    if privilege is None:
+        raise ProviderError(
+            f"{name} needs root for its guest's network, and there is no way to it",
+            hint=f'Set `root = "auto"` under [{name}], or use `provider = "qemu"`.',
+        )
+    return HostFacts(
+        program=program,
+        version=version_of(told.output),
+        accel=name,
+        flavour=flavour,
+        privilege=privilege,
+    )
+
+
+def host_lacks() -> str:
+    """Why no program of this kind can run on this Mac, in a clause; "" where it may."""
+    if sys.platform != "darwin":
+        return ""
+    if os.uname().machine == "arm64" or _sysctl("sysctl.proc_translated") == "1":
+        return "it is made for Intel processors, and this Mac has an Apple one"
+    if _sysctl("kern.hv_support") == "0":
+        return "this Mac's processor cannot do virtual machines, or is itself a virtual one"
+    return ""
+
+
+def facts_of(program: str) -> Facts:
+    with_sudo = shutil.which("sudo") is not None
+    try:
+        found = os.stat(program)
+        is_setuid = found.st_uid == 0 and bool(found.st_mode & stat.S_ISUID)
+    except OSError:
+        is_setuid = False
+    is_root = os.geteuid() == 0
+    entitlements = "" if is_root or is_setuid else _entitlements(program)
+    needs_sudo = with_sudo and not (is_root or is_setuid)
+    return Facts(
+        is_root=is_root,
+        is_setuid=is_setuid,
+        entitlements=entitlements,
+        has_sudo=with_sudo,
+        sudo_is_free=needs_sudo and sudo_is_free(program),
+    )
+
+
+def sudo_is_free(program: str) -> bool:
+    """Whether sudo runs ``program`` without a password, whatever it remembers (-k)."""
+    finished = child.run(("sudo", "-k", "-n", program, "-v"), timeout_s=_ASK_S)
+    return finished.status == 0
+
+
+def _entitlements(program: str) -> str:
+    if sys.platform != "darwin":
+        return ""
+    argv = ("/usr/bin/codesign", "-d", "--entitlements", "-", program)
+    try:
+        return child.run(argv, timeout_s=_ASK_S).output
+    except HostError:
+        return ""
+
+
+def _sysctl(name: str) -> str:
+    try:
+        return child.run(("/usr/sbin/sysctl", "-n", name), timeout_s=_ASK_S).output.strip()
+    except HostError:
+        return ""
+
+
+def _said(finished: child.Finished) -> str:
+    if finished.status is None:
+        return f"asked for its version, it did not answer within {_ASK_S:g} s"
+    first = finished.output.partition("\n")[0][:100]
+    return f'it answered "{first}"' if first else f"it ended with status {finished.status}"

@@ -1,0 +1,48 @@
+"""What xhyve's supervisor is told, and the files xhyve finds by names without commas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vagrantish.files import host_errors
+from vagrantish.provider.supervisor.job import Job
+from vagrantish.provider.supervisor.start import environment
+from vagrantish.provider.xhyve.argv import links
+
+if TYPE_CHECKING:
+    from vagrantish.model import VmSpec, XhyveOptions
+    from vagrantish.provider.base import HostFacts
+
+HYPERKIT = "hyperkit"
+
+
+def job_of(
+    vm: VmSpec, host: HostFacts, argv: tuple[str, ...], *, provider: str, options: XhyveOptions
+) -> Job:
+    """Pure but for the user's environment, of which it takes what a hypervisor is to have."""
+    written = [str(disk.path) for disk in vm.disks if not disk.readonly]
+    if vm.firmware is not None and vm.firmware.vars is not None:
+        written.append(str(vm.firmware.vars))
+    return Job(
+        provider=provider,
+        argv=argv,
+        mark=vm.uuid,
+        env=environment(provider),
+        privilege=host.privilege,
+        # hyperkit locks its disks itself, with flock(2) too (hyperkit src/lib/block_if.c).
+        locks=() if provider == HYPERKIT else tuple(written),
+        facts={
+            "mac": vm.mac,
+            "hostname": vm.hostname,
+            "ssh_port": vm.guest_ssh_port,
+            "leases": options.leases,
+        },
+    )
+
+
+def make_links(vm: VmSpec) -> None:
+    """Raises HostError."""
+    for link, target in links(vm).items():
+        with host_errors(f"link {target}"):
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)

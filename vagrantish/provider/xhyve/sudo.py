@@ -1,0 +1,57 @@
+"""Asks for sudo's password once, on the user's terminal, before anything is started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from vagrantish.errors import ProviderError
+
+if TYPE_CHECKING:
+    from vagrantish.events import Op
+
+_ASK_S = 300.0
+_WHY = (
+    "macOS gives a network to xhyve only when it runs as root, so sudo asks for your password. "
+    "vx itself stays yours. `vx doctor` shows how to do without."
+)
+
+
+def has_ticket() -> bool:
+    """Whether sudo asks for no password now, in this terminal."""
+    try:
+        done = subprocess.run(
+            ("sudo", "-n", "-v"), stdin=subprocess.DEVNULL, capture_output=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0
+
+
+def obtain(*, may_ask: bool, op: Op) -> None:
+    """Have sudo remember the password for this terminal. Raises ProviderError, Cancelled.
+
+    ``may_ask``: whether the user is there to type it and wants to be asked.
+    """
+    if has_ticket():
+        return
+    if not may_ask or not os.isatty(sys.stdin.fileno()):
+        raise ProviderError(
+            "xhyve needs root for its guest's network, and nobody is there to type a password",
+            hint="Run `sudo -v` and then the same command in one terminal, or let sudo run xhyve "
+            "without a password: `vx doctor` prints the rule.",
+        )
+    op.note(_WHY)
+    try:
+        done = subprocess.run(("sudo", "-v"), timeout=_ASK_S)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ProviderError(
+            f"sudo cannot be asked: {error}", hint="Run `sudo -v` first."
+        ) from error
+    if done.returncode != 0:
+        raise ProviderError(
+            "sudo gave no permission, and without root xhyve has no network for its guest",
+            hint='Ask who administers this Mac, or use `provider = "qemu"`.',
+        )
