@@ -232,6 +232,15 @@ def test_a_tap_that_another_program_has_open_is_left_to_it(
     assert interfaces(home)["bridge0"]["members"] == [tap_name(vm.id, 1)]
 
 
+def test_a_bridge_that_is_not_there_is_the_error(
+    bhyve: Bhyve, home: VxHome, vm: VmSpec, op: Op
+) -> None:
+    vm = replace(vm, bhyve=BhyveOptions(bridge="bridge9"))
+
+    with pytest.raises(ProviderError, match="interface bridge9 does not exist"):
+        bhyve.start(vm, scripted(home, "poweroff"), op=op)
+
+
 def test_the_address_is_read_from_dnsmasqs_leases(
     bhyve: Bhyve, home: VxHome, vm: VmSpec, op: Op
 ) -> None:

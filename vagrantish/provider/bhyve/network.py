@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +11,11 @@ from vagrantish.errors import ProviderError
 from vagrantish.model import Address, Candidates
 from vagrantish.provider import child, running
 from vagrantish.provider.bhyve import leases
-from vagrantish.provider.bhyve.argv import tap_name
+from vagrantish.provider.bhyve.argv import tap_commands, tap_destroy, tap_name
 
 if TYPE_CHECKING:
     from vagrantish.paths import MachineLayout
+    from vagrantish.provider.bhyve.argv import Programs
 
 _TRIES = 20
 _LOOK_S = 5.0
@@ -27,13 +29,30 @@ def free_tap(vm_id: str, ifconfig: str) -> str:
     """A device nobody has open; one that is there and closed is left from an earlier run."""
     for attempt in range(_TRIES):
         tap = tap_name(vm_id, attempt)
-        finished = child.run((ifconfig, tap), timeout_s=_LOOK_S)
+        finished = _run((ifconfig, tap))
         if finished.status != 0 or _OPENED not in finished.output:
             return tap
     raise ProviderError(
         f"{tap_name(vm_id)} and the {_TRIES - 1} devices after it are all in use",
         hint="`ifconfig -g tap` lists them; destroy those nobody needs.",
     )
+
+
+def make_tap(tap: str, bridge: str, programs: Programs, *, prefix: tuple[str, ...]) -> None:
+    """Have the device, in the bridge and up. Raises ProviderError; ``prefix`` makes it root's work.
+
+    It is made anew where it is there: what is left of it may be a member elsewhere.
+    """
+    if _run((programs.ifconfig, tap)).status == 0:
+        _run((*prefix, *tap_destroy(tap, programs)))
+    for command in tap_commands(tap, bridge, programs):
+        finished = _run((*prefix, *command))
+        if finished.status != 0:
+            said = finished.output or f"status {finished.status}"
+            raise ProviderError(
+                f"{tap}, the guest's network device, cannot be had: `{shlex.join(command)}`: {said}",
+                hint=f"Is {bridge} a bridge of this host? [bhyve] bridge names another.",
+            )
 
 
 def candidates_of(layout: MachineLayout) -> Candidates:
@@ -51,6 +70,10 @@ def candidates_of(layout: MachineLayout) -> Candidates:
     return Candidates(
         addresses=(), certain=False, note=f"no lease of {mac} in {' or '.join(files)}"
     )
+
+
+def _run(argv: tuple[str, ...]) -> child.Finished:
+    return child.run(argv, timeout_s=_LOOK_S)
 
 
 def _read(path: Path) -> bytes:

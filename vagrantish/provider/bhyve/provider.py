@@ -75,10 +75,16 @@ class Bhyve:
 
     def start(self, vm: VmSpec, host: HostFacts, *, op: Op) -> Started:
         """Raises MachineBusy when it runs already, ProviderError."""
-        job = self._job(vm, host)
-        process = start.start(
-            job, vm.layout, name=vm.name, op=op, prepare=lambda: _write_loader_files(vm)
-        )
+        programs = probing.programs_beside(host.program)
+        tap = network.free_tap(vm.id, programs.ifconfig)
+
+        def prepare() -> None:
+            prefix = probing.prefix_of(host.privilege)
+            network.make_tap(tap, vm.bhyve.bridge, programs, prefix=prefix)
+            _write_loader_files(vm)
+
+        job = self._job(vm, host, tap, programs)
+        process = start.start(job, vm.layout, name=vm.name, op=op, prepare=prepare)
         return Started(process=process, address=None, forwards=())
 
     def find(self, layout: MachineLayout) -> ProcessIdentity | None:
@@ -109,9 +115,7 @@ class Bhyve:
         prefix = probing.prefix_of(host.privilege)
         return (*prefix, host.program, *commands.bhyve_argv(vm, tap=tap))
 
-    def _job(self, vm: VmSpec, host: HostFacts) -> Job:
-        programs = probing.programs_beside(host.program)
-        tap = network.free_tap(vm.id, programs.ifconfig)
+    def _job(self, vm: VmSpec, host: HostFacts, tap: str, programs: commands.Programs) -> Job:
         before, after = hooks(vm, tap, programs, prefix=probing.prefix_of(host.privilege))
         return Job(
             provider=self.name,
@@ -138,19 +142,13 @@ def hooks(
 ) -> tuple[tuple[Hook, ...], tuple[Hook, ...]]:
     """What runs before each start and after the end. Pure.
 
-    What is left from before goes first, and that there is nothing is no failure. A guest with
-    firmware is not destroyed before: bhyve itself begins it anew (usr.sbin/bhyve/bhyverun.c).
+    What is left of an earlier run goes before it is loaded, and that there is nothing is no
+    failure. A guest with firmware bhyve itself begins anew (usr.sbin/bhyve/bhyverun.c).
     """
     destroy = Hook(argv=commands.destroy_command(vm.id, programs), must=False, timeout_s=_COMMAND_S)
     no_tap = Hook(argv=commands.tap_destroy(tap, programs), must=False, timeout_s=_COMMAND_S)
-    before = [no_tap]
-    before += [
-        Hook(argv=command, timeout_s=_COMMAND_S)
-        for command in commands.tap_commands(tap, vm.bhyve.bridge, programs)
-    ]
     loader = commands.loader_command(vm, programs)
-    if loader is not None:
-        before += [destroy, Hook(argv=loader, timeout_s=_LOAD_S)]
+    before = [destroy, Hook(argv=loader, timeout_s=_LOAD_S)] if loader is not None else []
     return _as_root(before, prefix), _as_root([destroy, no_tap], prefix)
 
 
