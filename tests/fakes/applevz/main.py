@@ -71,6 +71,11 @@ def main(argv: list[str]) -> NoReturn:
 def _checked(argv: list[str], personality: Personality, fails: tuple[str, ...]) -> Vm:
     """Everything up to the start of the guest. Raises Wrong."""
     line = parse(argv)
+    if line.others.get("log-level", "info") != "error":
+        parameters = (f"\\tvCPUs: {line.cpus}", f"\\tmemory: {line.memory_mib} MiB")
+        for text in ("virtual machine parameters:", *parameters):
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            _write(2, f'time="{stamp}" level=info msg="{text}"\n')
     if line.pid_file:
         with open(line.pid_file, "w", encoding="ascii") as file:
             file.write(str(os.getpid()))

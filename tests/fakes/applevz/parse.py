@@ -56,6 +56,8 @@ def parse(argv: Sequence[str]) -> CommandLine:
         raise Shown("Usage:\n  vfkit [flags]\n\nFlags:\n" + _flag_list())
     if "version" in given:
         raise Shown(f"vfkit version: {VERSION}\n")
+    if given.get("log-level", "info") not in {"error", "debug", "info"}:
+        raise Wrong(f"unknown log level: {given['log-level']}")
     legacy = [name for name in _LEGACY if name in given]
     if legacy and len(legacy) < len(_LEGACY):
         missing = " ".join(sorted(set(_LEGACY) - set(legacy)))

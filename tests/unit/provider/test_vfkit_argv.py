@@ -32,7 +32,7 @@ def messages(vm: VmSpec) -> str:
 
 
 def test_the_whole_of_a_machine_in_the_order_of_its_parts(vm: VmSpec) -> None:
-    vm = replace(vm, disks=(DISK,), vfkit=VfkitOptions(extra_args=("--log-level", "debug")))
+    vm = replace(vm, disks=(DISK,), vfkit=VfkitOptions(extra_args=("--nested",)))
 
     assert vfkit_argv(vm) == (
         "--cpus", "2",
@@ -44,7 +44,8 @@ def test_the_whole_of_a_machine_in_the_order_of_its_parts(vm: VmSpec) -> None:
         "--device", "virtio-rng",
         "--device", "virtio-serial,logFilePath=/home/m/console.log",
         "--restful-uri", "unix:///home/m/rest.sock",
-        "--log-level", "debug",
+        "--log-level", "error",
+        "--nested",
     )  # fmt: skip
 
 

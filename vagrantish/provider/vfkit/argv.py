@@ -33,6 +33,8 @@ def vfkit_argv(vm: VmSpec) -> tuple[str, ...]:
         # A file, and not stdio: vfkit's REST service writes its own log to stdout.
         "--device", f"virtio-serial,logFilePath={vm.layout.console_log}",
         "--restful-uri", rest_uri(vm.layout.rest_socket),
+        # Otherwise what went wrong stands behind lines about what did not.
+        "--log-level", "error",
         *vm.vfkit.extra_args,
     ]  # fmt: skip
     return tuple(words)
