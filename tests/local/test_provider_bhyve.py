@@ -27,8 +27,8 @@ from vagrantish.paths import VxHome
 from vagrantish.provider import running
 from vagrantish.provider.base import HostFacts, StopOutcome
 from vagrantish.provider.bhyve import network
-from vagrantish.provider.bhyve.argv import tap_name
-from vagrantish.provider.bhyve.probe import privilege_of
+from vagrantish.provider.bhyve.argv import Programs, tap_name
+from vagrantish.provider.bhyve.probe import privilege_of, programs_beside
 from vagrantish.provider.bhyve.provider import Bhyve
 from vagrantish.provider.supervisor.holders import holders
 from vagrantish.units import MIB
@@ -279,7 +279,41 @@ def test_probing_tells_what_is_missing(home: VxHome, bhyve: Bhyve, op: Op) -> No
     with pytest.raises(HostError, match="/no/bhyve, is not there"):
         bhyve.probe(BhyveOptions(binary="/no/bhyve"), op=op)
     with pytest.raises(ProviderError, match="need root"):
-        privilege_of("never", euid=1000)
+        privilege_of("never", Programs(), euid=1000)
+
+
+SUDO = """#!/bin/sh
+[ "$1" = -k ] && shift
+[ "$1" = -n ] || exit 1
+shift
+echo "$@" >> "$(dirname "$0")/sudo.log"
+exec "$@"
+"""
+
+
+def test_by_sudo_each_command_of_a_machine_is_roots(
+    bhyve: Bhyve, home: VxHome, vm: VmSpec, op: Op, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = scripted(home, "acpi@0; say@0:hello")
+    sudo = home.root / "bin/sudo"
+    sudo.write_text(SUDO)
+    sudo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sudo.parent}:{os.environ['PATH']}")
+    programs = programs_beside(host.program)
+    host = replace(host, privilege=privilege_of("auto", programs, euid=1000))
+
+    started = bhyve.start(vm, host, op=op)
+    assert bhyve.argv(vm, host)[:3] == ("sudo", "-n", host.program)
+    assert bhyve.find(vm.layout) == started.process
+    assert bhyve.stop(vm.layout, grace_s=HANG_S, ask_guest=None, op=op) is StopOutcome.SHUT_DOWN
+
+    log = (home.root / "bin/sudo.log").read_text()
+    ran = [Path(line.split()[0]).name for line in log.splitlines()]
+    assert ran == [
+        "bhyve", "ifconfig",  # what was asked of sudo beforehand
+        "ifconfig", "ifconfig", "ifconfig", "bhyvectl", "grub-bhyve", "bhyve",
+        "bhyvectl", "ifconfig",
+    ]  # fmt: skip
 
 
 def test_a_loader_that_is_not_installed_is_told(bhyve: Bhyve, home: VxHome, vm: VmSpec) -> None:

@@ -11,11 +11,11 @@ from vagrantish.errors import HostError, ProviderError
 from vagrantish.provider import child
 from vagrantish.provider.base import HostFacts
 from vagrantish.provider.bhyve.argv import BHYVE, BHYVECTL, BHYVELOAD, GRUB, IFCONFIG, Programs
+from vagrantish.provider.xhyve.privilege import NONE, SUDO, command
 
 if TYPE_CHECKING:
     from vagrantish.model import BhyveOptions
 
-SUDO = "sudo"
 _LOOK_S = 5.0
 # Root's programs are not on every user's PATH.
 _PLACES = ("/usr/sbin", "/sbin", "/usr/local/sbin")
@@ -61,30 +61,37 @@ def programs_beside(bhyve: str) -> Programs:
 def probe(options: BhyveOptions) -> HostFacts:
     """Raises HostError when bhyve is missing, ProviderError when it cannot be used."""
     program = find_program(options.binary)
-    privilege = privilege_of(options.root)
+    programs = programs_beside(program)
+    privilege = privilege_of(options.root, programs)
     _check_kernel()
-    _check_bridge(options.bridge, programs_beside(program).ifconfig)
+    _check_bridge(options.bridge, programs.ifconfig)
     release = os.uname().release
     return HostFacts(program=program, version=release, accel=BHYVE, privilege=privilege)
 
 
-def privilege_of(root: str, *, euid: int = os.geteuid()) -> str:
-    """How commands become root's: "" where they are, "sudo". Raises ProviderError."""
-    if euid == 0:
-        return ""
-    if root != "never" and shutil.which(SUDO):
-        finished = child.run((SUDO, "-n", "true"), timeout_s=_LOOK_S)
-        if finished.status == 0:
+def privilege_of(root: str, programs: Programs, *, euid: int | None = None) -> str:
+    """How commands become root's: "" where they are, SUDO. Raises ProviderError.
+
+    sudo must ask for no password, whatever it remembers (-k): a guest that reboots is loaded again
+    when nobody is there to type one.
+    """
+    if (os.geteuid() if euid is None else euid) == 0:
+        return NONE
+    harmless = ((programs.bhyve, "-h"), (programs.ifconfig, "-l"))
+    if root != "never" and shutil.which("sudo"):
+        asked = (child.run(("sudo", "-k", "-n", *argv), timeout_s=_LOOK_S) for argv in harmless)
+        if all(finished.status == 0 for finished in asked):
             return SUDO
     raise ProviderError(
         "bhyve, its loaders and ifconfig need root, and it cannot be had without a password",
-        hint="Run vx as root, or allow it: `vx doctor` prints the line for sudoers.",
+        hint=f"Run vx as root, or let sudo run {programs.bhyve}, {programs.bhyvectl}, "
+        f"{programs.grub}, {programs.bhyveload}, {programs.ifconfig} and kill with NOPASSWD.",
     )
 
 
 def prefix_of(privilege: str) -> tuple[str, ...]:
     """What stands before each command."""
-    return (SUDO, "-n") if privilege == SUDO else ()
+    return command((), privilege)
 
 
 def _check_kernel() -> None:
