@@ -176,6 +176,11 @@ class MachineLayout:
         return self.directory / "ended.json"
 
     @property
+    def boot_failure(self) -> Path:
+        """Why the last boot failed; not there when it did not."""
+        return self.directory / "boot-failure.json"
+
+    @property
     def start_lock(self) -> Path:
         """Held while a hypervisor is being started."""
         return self.directory / "start.lock"

@@ -12,6 +12,8 @@ import pytest
 from tests.cli.test_cli_left_over import make
 from tests.unit.diagnosis.transcripts import Transcript, every
 from vagrantish.diagnosis.causes import Place
+from vagrantish.errors import BootError
+from vagrantish.lifecycle import bootnote
 from vagrantish.paths import VxHome
 
 if TYPE_CHECKING:
@@ -121,6 +123,29 @@ def test_how_the_hypervisor_ended_is_part_of_it(cli: Cli) -> None:
     assert "Machine default: xhyve did not start (status 1)" in told.out
     assert answer["cause"]["id"] == "pci-slot-twice"
     assert answer["ending"]["kind"] == "failed-to-start"
+
+
+def test_what_only_the_one_who_waited_saw_is_remembered(cli: Cli) -> None:
+    layout = layout_of(cli)
+    layout.console_log.write_text(HEALTHY_TEXT + "\nweb login: ")
+    with pytest.raises(BootError), bootnote.kept(layout):
+        raise BootError("no way in", cause="login-refused", stage="login")
+
+    failed = cli("explain", "--json").answer
+    with bootnote.kept(layout):
+        pass
+
+    assert failed["cause"]["id"] == "login-refused"
+    assert cli("explain", "--json").answer["cause"] is None
+
+
+def test_a_damaged_note_counts_as_none(cli: Cli) -> None:
+    layout = layout_of(cli)
+    layout.console_log.write_text(HEALTHY_TEXT)
+    for text in ("", "[]", '{"schema": 2, "cause": "x"}', "[" * 100_000):
+        layout.boot_failure.write_text(text)
+
+        assert cli("explain", "--json").answer["healthy"] is True
 
 
 def test_a_machine_that_booted_well_is_called_that(cli: Cli) -> None:

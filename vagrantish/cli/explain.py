@@ -139,7 +139,7 @@ def _headline(subject: str, found: Explanation, verdict: Verdict) -> str:
     if not what and found.ending is not None:
         what = found.ending.text
     if not what and found.stage is Stage.PROGRAM:
-        what = "no guest ran"
+        what = "no guest showed itself"
     if not what:
         what = f"the {'boot' if subject else 'log'} ends at: {found.stage}"
     who = f"Machine {subject}: " if subject else ""

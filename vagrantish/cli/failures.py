@@ -22,6 +22,7 @@ INTERRUPTED_STATUS = 130
 CUT_STATUS = 141  # what a shell shows for a program that SIGPIPE ended
 BUG_LOG_MAX = 256 * 1024
 _TRACE_MAX = 64 * 1024
+_STAGE_SAID = ("it came as far as", "its console stayed empty")
 
 
 class Style:
@@ -162,7 +163,7 @@ class Told:
             lines.insert(0, f"{len(self.problems)} problems in the settings")
         yield lines[0]
         yield from (f"  {line}" for line in lines[1:])
-        if self.stage and "it came as far as" not in self.message:
+        if self.stage and not any(said in self.message for said in _STAGE_SAID):
             yield f"  It came as far as: {clean(self.stage)}"
         if self.console:
             yield f"  {'What shows it:' if self.cause else 'The last lines of its console:'}"

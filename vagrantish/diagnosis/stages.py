@@ -86,7 +86,7 @@ _PATTERNS = tuple(
             Stage.SSHD,
             r"vx: ready ssh|[Ss]tart(?:ed|ing).*(?:OpenSSH|sshd|dropbear)|Generating.*SSH.*host",
         ),
-        (Stage.LOGIN, r"(?:^|\s)login: ?$"),
+        (Stage.LOGIN, r"(?:^|\s)login: ?(?:\[ *\d+\.\d+\] |$)"),
         (
             Stage.FIRST_BOOT,
             r"[Cc]loud-init v\S* ?\S* finished at|Reached target .*[Cc]loud-init target",

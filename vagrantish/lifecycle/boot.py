@@ -10,7 +10,7 @@ from vagrantish.diagnosis.endings import Ending, EndingKind
 from vagrantish.errors import ProviderError
 from vagrantish.events import Cancel
 from vagrantish.files import sweep_staged
-from vagrantish.lifecycle import access, bootmodes, connect, kernels, seeding
+from vagrantish.lifecycle import access, bootmodes, bootnote, connect, kernels, seeding
 from vagrantish.lifecycle.access import ssh_fields
 from vagrantish.lifecycle.changes import start_settings
 from vagrantish.lifecycle.create import user_of
@@ -132,20 +132,22 @@ def wait(
     ``console_from`` is where in the console's log this boot begins. Raises BootError, Cancelled.
     """
     layout = services.machines.layout(record)
-    client = wait_ready(
-        lambda: provider.addresses(layout),
-        lambda address: connect.target_of(record, layout, address.host, address.port),
-        Sources(
-            console_log=layout.console_log,
-            provider_log=layout.provider_log,
-            ending=lambda: ending_of(provider, layout),
-            console_from=console_from,
-        ),
-        timeout_s=machine.boot.timeout_s,
-        stall_s=machine.boot.stall_s,
-        started_at=started_at,
-        op=op,
-    )
+    with bootnote.kept(layout):
+        client = wait_ready(
+            lambda: provider.addresses(layout),
+            lambda address: connect.target_of(record, layout, address.host, address.port),
+            Sources(
+                console_log=layout.console_log,
+                provider_log=layout.provider_log,
+                provider_out=layout.provider_out,
+                ending=lambda: ending_of(provider, layout),
+                console_from=console_from,
+            ),
+            timeout_s=machine.boot.timeout_s,
+            stall_s=machine.boot.stall_s,
+            started_at=started_at,
+            op=op,
+        )
     try:
         _finish_first_boot(services, machine, record, client, op=op)
     except BaseException:

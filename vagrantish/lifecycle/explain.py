@@ -15,7 +15,7 @@ from vagrantish.diagnosis.endings import EndingKind
 from vagrantish.diagnosis.reader import Reader
 from vagrantish.diagnosis.stages import Stage
 from vagrantish.errors import MachineError
-from vagrantish.lifecycle import look
+from vagrantish.lifecycle import bootnote, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +33,11 @@ _KEPT = 32  # chunks from either end of a log that are read: a boot is there, or
 _STREAM_MAX = 1 << 28  # bytes; whoever pipes more pipes something that never ends
 _QUIET_S = 10.0
 _STALLED_S = 60.0
+# What only the one who waited for the boot could see, by the cause it found.
+_STATES = {
+    state.value: (state,)
+    for state in (State.NO_ADDRESS, State.NO_SSHD, State.LOGIN_REFUSED, State.HOST_KEY)
+}
 
 
 class Mark(StrEnum):
@@ -81,6 +86,7 @@ def explain_machine(
     if previous:
         return _explained(reader, "log", _of_log(reader))
     _feed_file(reader, layout.provider_log, Place.STDERR, cancel)
+    _feed_file(reader, layout.provider_out, Place.STDOUT, cancel)
     ending = None
     if view.process is None:
         from vagrantish.provider.supervisor import ended
@@ -89,7 +95,14 @@ def explain_machine(
             ending = told.ending
             if not layout.provider_log.exists():
                 reader.feed(told.stderr.encode() + b"\n", Place.STDERR)
-    return _explained(reader, view.state, _of_machine(reader, view, ending, console), ending)
+    failed = bootnote.cause_of(layout)
+    if failed is not None and view.state != look.RUNNING:
+        states: tuple[State, ...] = _STATES.get(failed, (State.STALLED,))
+        if ending is not None and ending.kind is not EndingKind.KILLED:
+            reader.end(ending)
+    else:
+        states = _of_machine(reader, view, ending, console)
+    return _explained(reader, view.state, states, ending)
 
 
 def explain_logs(
@@ -191,7 +204,7 @@ def _explained(
     return Explanation(
         state=state,
         boots=reader.boots,
-        rows=_rows(reader, verdict),
+        rows=_rows(reader, verdict, Stage.SSHD if state == look.RUNNING else reader.stage),
         stage=reader.stage,
         ending=ending,
         verdict=verdict,
@@ -203,7 +216,8 @@ def _explained(
     )
 
 
-def _rows(reader: Reader, verdict: Verdict | None) -> tuple[Row, ...]:
+def _rows(reader: Reader, verdict: Verdict | None, known: Stage) -> tuple[Row, ...]:
+    """``known``: how far it came by all accounts; a console may have said nothing of it."""
     reached = {one.stage: one for one in reader.reached}
     times = [one.at_s for one in reader.reached]
     rows = []
@@ -212,9 +226,9 @@ def _rows(reader: Reader, verdict: Verdict | None) -> tuple[Row, ...]:
         mark = Mark.AHEAD
         if verdict is not None and stage is verdict.stage:
             mark = Mark.FAILED
-        elif one is not None or stage is Stage.PROGRAM:
-            mark = Mark.REACHED if one is not None or reader.printed else Mark.AHEAD
-        elif stage.order < reader.stage.order:
+        elif one is not None:
+            mark = Mark.REACHED
+        elif stage.order < reader.stage.order or stage.order <= known.order != 0:
             mark = Mark.PASSED
         at_s = one.at_s if one is not None else None
         later = [t for t in times if t is not None and at_s is not None and t > at_s]

@@ -103,7 +103,7 @@ def _states(guest: Guest, tries: Tries) -> tuple[State, ...]:
         return (State.LOGIN_REFUSED,)
     if not peers.current():
         return (State.NO_ADDRESS,) if guest.has(Stage.INIT) else ()
-    if not peers.greeted and guest.says_it_booted:
+    if not peers.greeted and guest.is_at_its_end:
         return (State.NO_SSHD,)
     return ()
 
@@ -119,12 +119,10 @@ def _check(guest: Guest, tries: Tries, patience: Patience) -> None:
             raise _foreign_key(foreign[0], peers)
     if guest.quiet_s() < max(patience.quiet_s, _QUIET_SHARE * (now - guest.started_at)):
         return
-    if guest.says_it_booted and not peers.greeted and not peers.all_foreign:
-        raise guest.failure(
-            "the guest has booted, and no ssh server answers"
-            if peers.current()
-            else "the guest has booted, and has no address"
-        )
+    if guest.is_at_its_end and not peers.greeted and not peers.all_foreign:
+        so_far = "the guest has booted" if guest.says_it_booted else "the guest does not come up"
+        what = "no ssh server answers in it" if peers.current() else "it has no address"
+        raise guest.failure(f"{so_far}: {what}")
     refused_since = peers.refused_since
     if refused_since is not None and guest.has(Stage.SSHD):
         is_done = guest.has(Stage.FIRST_BOOT)

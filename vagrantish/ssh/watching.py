@@ -33,6 +33,7 @@ class Sources:
     console_log: Path
     ending: Callable[[], Ending | None]  # None while the hypervisor runs
     provider_log: Path | None = None  # what it writes to its error stream
+    provider_out: Path | None = None  # and to its standard output
     console_from: int = 0  # where in the console's log this boot begins
 
 
@@ -47,7 +48,7 @@ class Guest:
         self._sources = sources
         self._step = step
         self._stall_s = stall_s
-        self._offsets = {Place.CONSOLE: sources.console_from, Place.STDERR: 0}
+        self._offsets = {Place.CONSOLE: sources.console_from, Place.STDERR: 0, Place.STDOUT: 0}
         self._shown = self.reader.stage
         now = time.monotonic()
         self._moved_at = self._spoke_at = now
@@ -63,8 +64,12 @@ class Guest:
 
     @property
     def says_it_booted(self) -> bool:
+        return self.has(Stage.LOGIN) or self.reader.ready
+
+    @property
+    def is_at_its_end(self) -> bool:
         """Whether its console shows that nothing more is to come: a login, or what prevents it."""
-        return self.has(Stage.LOGIN) or self.reader.ready or self.reader.is_decided
+        return self.says_it_booted or self.reader.is_decided
 
     def reached_at(self, stage: Stage) -> float | None:
         """When it was that far, or further, by ``time.monotonic``."""
@@ -123,18 +128,21 @@ class Guest:
             self._step.progress(min(self._shown.order, last), last, self._shown.value)
 
     def _look_at_hypervisor(self) -> None:
-        sources = self._sources
-        if sources.provider_log is not None:
-            self._read(Place.STDERR, sources.provider_log)
-        ending = sources.ending()
+        self._read_hypervisor()
+        ending = self._sources.ending()
         if ending is None:
             return
-        self._read(Place.CONSOLE, sources.console_log)
-        if sources.provider_log is not None:
-            self._read(Place.STDERR, sources.provider_log)
+        self._read(Place.CONSOLE, self._sources.console_log)
+        self._read_hypervisor()
         self.reader.end(ending)
         why = f": {ending.text}" if ending.text else ""
         raise self.failure(f"the machine stopped by itself while it booted{why}")
+
+    def _read_hypervisor(self) -> None:
+        if self._sources.provider_log is not None:
+            self._read(Place.STDERR, self._sources.provider_log)
+        if self._sources.provider_out is not None:
+            self._read(Place.STDOUT, self._sources.provider_out)
 
     def _read(self, place: Place, log: Path) -> bool:
         """Whether there was something new."""

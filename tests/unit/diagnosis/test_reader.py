@@ -51,6 +51,8 @@ def verdict_of(*lines: str) -> Verdict:
         ("vx: ready ssh", Stage.SSHD),
         ("[  OK  ] Started ssh.service - OpenBSD Secure Shell server (sshd).", Stage.SSHD),
         ("debian login: ", Stage.LOGIN),
+        ("debian login: [    1.822026] tsc: Refined TSC clocksource calibration", Stage.LOGIN),
+        ("sshd[400]: Failed login: no such user", Stage.FIRMWARE),
         ("Cloud-init v. 22.4.2 finished at Mon, 03 Mar 2025. Up 21.18 seconds", Stage.FIRST_BOOT),
     ],
 )
