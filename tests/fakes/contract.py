@@ -38,6 +38,7 @@ class Case:
     table: str  # where in VmSpec that goes
     env: Callable[[Path], dict[str, str]] = lambda _folder: {}
     supervised: bool = True
+    joins_console: bool = True  # there is something to type into
     refuses_kernel: str = "kernel"  # in the error text where the kernel is none
     missing: str = ""
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fakes.applevz.install import install as install_vfkit
+from tests.fakes.beehive.install import install as install_bhyve
 from tests.fakes.contract import Case, Machine, kill, machine_of, supervisor_of, wait_for
 from tests.fakes.guest import MISSING
 from tests.fakes.hyve.install import install
@@ -20,10 +22,12 @@ from vagrantish import paths, proc
 from vagrantish.box.store import BoxStore
 from vagrantish.diagnosis.endings import EndingKind
 from vagrantish.errors import MachineBusy, ProviderError
-from vagrantish.model import BoxRef, QemuOptions, XhyveOptions
+from vagrantish.model import BhyveOptions, BoxRef, QemuOptions, VfkitOptions, XhyveOptions
 from vagrantish.provider import console, running
 from vagrantish.provider.base import StopOutcome
+from vagrantish.provider.bhyve.provider import Bhyve
 from vagrantish.provider.qemu.provider import Qemu
+from vagrantish.provider.vfkit.provider import Vfkit
 from vagrantish.provider.xhyve.provider import Hyperkit, Xhyve
 
 if TYPE_CHECKING:
@@ -49,6 +53,24 @@ def xhyve_case(name: str, table: str, flavour: str) -> Case:
     return Case(name=name, make=kind, options=options, table=table, env=env)
 
 
+def vfkit_options(folder: Path) -> VfkitOptions:
+    leases = folder / "state" / "dhcpd_leases"
+    settings = {
+        "FAKE_VFKIT_STATE": str(folder / "state"),
+        "FAKE_VFKIT_LEASES": str(leases),
+        "FAKE_VFKIT_SSH_PORT": str(SSH_PORT),
+    }
+    return VfkitOptions(
+        binary=str(install_vfkit(folder / "bin", settings=settings)), leases=str(leases)
+    )
+
+
+def bhyve_options(folder: Path) -> BhyveOptions:
+    leases = folder / "state" / "dnsmasq.leases"
+    settings = {"FAKE_BHYVE_STATE": str(folder / "state"), "FAKE_BHYVE_LEASES": str(leases)}
+    return BhyveOptions(binary=str(install_bhyve(folder / "bin", settings)), leases=str(leases))
+
+
 CASES = (
     Case(
         name="qemu",
@@ -60,6 +82,22 @@ CASES = (
     xhyve_case("xhyve", "xhyve", "head"),
     xhyve_case("xhyve v0.2.0", "xhyve", "v0.2.0"),
     xhyve_case("hyperkit", "hyperkit", "hyperkit"),
+    Case(
+        name="vfkit",
+        make=Vfkit,
+        options=vfkit_options,
+        table="vfkit",
+        joins_console=False,
+        refuses_kernel="failed to start",
+    ),
+    Case(
+        name="bhyve",
+        make=Bhyve,
+        options=bhyve_options,
+        table="bhyve",
+        refuses_kernel="grub-bhyve",
+        missing="" if os.geteuid() == 0 else "root",
+    ),
 )
 
 pytestmark = [
@@ -171,6 +209,10 @@ def test_started_twice_it_is_busy(web: Machine) -> None:
 
 def test_the_console_is_logged_from_its_first_line_and_can_be_joined(web: Machine) -> None:
     assert "Linux version" in web.console
+    if not web.case.joins_console:
+        web.ssh("echo said by the guest | sudo tee /dev/console")
+        wait_for(lambda: "said by the guest" in web.console, "the log lacks it")
+        return
 
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(web.vm.layout.console_socket))
@@ -184,6 +226,8 @@ def test_the_console_is_logged_from_its_first_line_and_can_be_joined(web: Machin
 
 
 def test_attached_as_vx_console_does_what_is_typed_arrives(web: Machine) -> None:
+    if not web.case.joins_console:
+        pytest.skip("its console is a log alone")
     reader, writer = os.pipe()
     typing, typed = os.pipe()
     os.write(typed, b"\r")

@@ -32,6 +32,7 @@ EX_SOFTWARE = 70  # what vfkit never ends with: the double could not do its part
 _POLL_S = 0.05
 _STOP_S = 5.0
 _ARM_MARK, _ARM_MARK_AT = b"ARM\x64", 0x38
+_BZ_MARK, _BZ_MARK_AT = b"HdrS", 0x202
 
 
 @dataclass
@@ -124,7 +125,11 @@ def _check_bootloader(line: CommandLine) -> None:
             head = _head(boots.kernel)
             if head[_ARM_MARK_AT : _ARM_MARK_AT + 4] != _ARM_MARK:
                 raise Wrong(f"kernel must be uncompressed, {boots.kernel} is a compressed file")
-        _head(boots.kernel)
+        elif _head(boots.kernel)[_BZ_MARK_AT : _BZ_MARK_AT + 4] != _BZ_MARK:
+            raise Wrong(
+                "Error Domain=VZErrorDomain Code=1 Description="
+                '"Internal Virtualization error. The virtual machine failed to start."'
+            )
         if boots.initrd:
             _head(boots.initrd)
     elif isinstance(line.bootloader, Efi):
