@@ -63,7 +63,8 @@ class Xhyve:
         return privilege.command((host.program, *self._words(vm)), host.privilege)
 
     def learn_mac(self, vm: VmSpec, host: HostFacts, *, op: Op) -> str:
-        if host.flavour == Flavour.OLD:
+        """hyperkit's -M prints its usage, and v0.2.0 has none."""
+        if host.flavour != Flavour.HEAD:
             return ""
         if host.privilege == privilege.TICKET:
             sudo.obtain(may_ask=False, op=op)
