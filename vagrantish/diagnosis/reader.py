@@ -22,6 +22,7 @@ _LINES_KEPT = 200
 _AROUND = 3  # lines kept before and after one that shows a cause
 _LAST = 3  # so many lines from the end still count as the last
 _READY = "vx: ready ssh"
+_OURS = ("$ ", "[vx: ")  # vx writes into the same log: the command, and what it dropped
 _KERNEL = re.compile(r"^(?:\[ +0\.0+\] )?Linux version \d|---<<BOOT>>---")
 _CLOCK = re.compile(r"^\[ *(\d{1,7}\.\d{1,9})\]|\bUp (\d{1,7}\.\d{1,3}) seconds")
 
@@ -52,6 +53,8 @@ class Reader:
                 self._boot.found.pop(cause_id, None)
             self._prompted.clear()
         for line in stream.splitter.feed(data):
+            if place is Place.STDERR and line.startswith(_OURS):
+                continue
             stream.lines.append(line)
             stream.count += 1
             self._whole(line, place, stream, at_s)

@@ -41,9 +41,9 @@ class Peers:
         self.certain = candidates.certain
         self._order = tuple(dict.fromkeys(candidates.addresses))[:_KEPT_MAX]
         for address in self._order:
-            if address in self._known or len(self._known) < _KEPT_MAX:
-                self._known.setdefault(address, Peer(address=address))
-        self._order = tuple(address for address in self._order if address in self._known)
+            self._known.setdefault(address, Peer(address=address))
+        if len(self._known) > 2 * _KEPT_MAX:
+            self._known = {address: self._known[address] for address in self._order}
 
     def next(self) -> Peer | None:
         """Whose turn it is: the likeliest first, then round and round."""

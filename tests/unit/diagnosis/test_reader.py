@@ -210,6 +210,17 @@ def test_the_error_stream_of_the_hypervisor_explains_a_silent_guest() -> None:
     assert verdict.lines[-1].endswith("/b/vmlinuz")
 
 
+def test_the_command_in_the_hypervisors_log_is_not_its_own_word() -> None:
+    reader = Reader()
+    reader.feed(b"$ xhyve -l com1,stdio 'fbsd: already occupied!'\n", Place.STDERR)
+    reader.end(classify("xhyve", status=1, seconds=0.1, printed=False, stderr=""))
+
+    verdict = reader.verdict()
+
+    assert verdict is not None
+    assert verdict.cause_id == "uuid-malformed"
+
+
 def test_an_ending_without_any_clue_is_named_by_what_it_was() -> None:
     reader = read("[    0.000000] Linux version 6.1")
     reader.end(classify("xhyve", status=1, seconds=9, printed=True, stderr=""))
