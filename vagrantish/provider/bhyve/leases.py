@@ -1,4 +1,4 @@
-"""Where a guest is, from the leases file of dnsmasq. Pure.
+"""Where a guest is, from the leases file of dnsmasq or the table of ARP. Pure.
 
 A line is ``expiry mac ip name client-id`` (dnsmasq src/lease.c, lease_update_file); 0 as the
 expiry is never. What follows a line ``duid …`` is of IPv6.
@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 _LINES_MAX = 20_000
+_ARP = re.compile(r"\S+ \((\d{1,3}(?:\.\d{1,3}){3})\) at ([0-9A-Fa-f:]{11,17}) ", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
@@ -41,6 +42,13 @@ def addresses_of(leases: tuple[Lease, ...], mac: str, *, now: float) -> tuple[st
     mine = [lease for lease in leases if wanted is not None and lease.mac == wanted]
     mine.sort(key=lambda lease: (lease.expires_at > now, lease.expires_at), reverse=True)
     return tuple(dict.fromkeys(lease.ip for lease in mine))
+
+
+def arp_addresses(text: str, mac: str) -> tuple[str, ...]:
+    """Where ``mac`` is by ``arp -an``: ``? (10.0.0.7) at 58:9c:fc:0a:00:07 on bridge0 …``."""
+    wanted = mac_bytes(mac)
+    found = (_ARP.match(line) for line in text.splitlines()[:_LINES_MAX])
+    return tuple(m[1] for m in found if m and wanted is not None and mac_bytes(m[2]) == wanted)
 
 
 def mac_bytes(text: str) -> bytes | None:

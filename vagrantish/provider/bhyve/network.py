@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vagrantish.errors import ProviderError
+from vagrantish.errors import HostError, ProviderError
 from vagrantish.model import Address, Candidates
 from vagrantish.provider import child, running
 from vagrantish.provider.bhyve import leases
@@ -56,7 +56,7 @@ def make_tap(tap: str, bridge: str, programs: Programs, *, prefix: tuple[str, ..
 
 
 def candidates_of(layout: MachineLayout) -> Candidates:
-    """By the MAC in the leases of the bridge's DHCP server; one look."""
+    """By the MAC in the leases of the bridge's DHCP server, else in the table of ARP; one look."""
     note = running.read_note(layout) or {}
     mac, port, named = note.get("mac"), note.get("ssh_port"), note.get("leases")
     if not isinstance(mac, str) or not isinstance(port, int):
@@ -65,11 +65,24 @@ def candidates_of(layout: MachineLayout) -> Candidates:
     for name in files:
         found = leases.addresses_of(leases.parse(_read(Path(name))), mac, now=time.time())
         if found:
-            where = tuple(Address(host=ip, port=port) for ip in found)
-            return Candidates(addresses=where, certain=False, note=f"leased to {mac} in {name}")
-    return Candidates(
-        addresses=(), certain=False, note=f"no lease of {mac} in {' or '.join(files)}"
+            return _candidates(found, port, f"leased to {mac} in {name}")
+    return _candidates(
+        leases.arp_addresses(_arp_table(), mac),
+        port,
+        f"no lease of {mac} in {' or '.join(files)}, so looked for by ARP",
     )
+
+
+def _candidates(found: tuple[str, ...], port: int, note: str) -> Candidates:
+    where = tuple(Address(host=ip, port=port) for ip in found)
+    return Candidates(addresses=where, certain=False, note=note)
+
+
+def _arp_table() -> str:
+    try:
+        return _run(("arp", "-an")).output
+    except HostError:
+        return ""
 
 
 def _run(argv: tuple[str, ...]) -> child.Finished:

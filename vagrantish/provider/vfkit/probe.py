@@ -14,7 +14,7 @@ PROGRAM = "vfkit"
 _VERSION_S = 5.0
 _VERSION = re.compile(r"vfkit version: v?(\d+(?:\.\d+)*\S*)")
 _ARCHES = {"arm64": "aarch64", "aarch64": "aarch64", "x86_64": "x86_64", "amd64": "x86_64"}
-INSTALL = "Install it: `brew install vfkit` (macOS 13 or later)."
+INSTALL = "Install it: `brew install vfkit` (macOS 14 or later)."
 
 
 def host_arch(machine: str = os.uname().machine) -> str:
