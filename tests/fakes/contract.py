@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ class Quiet:
 
 @dataclass
 class Machine:
-    """One machine of a case's provider. Its uuid follows from its name."""
+    """One machine of a case's provider."""
 
     case: Case
     provider: Provider
@@ -134,7 +135,7 @@ def machine_of(
     vm = VmSpec(
         id=f"{number:08x}",
         name=name,
-        uuid=f"5d2f0c1e-7a3b-4c4d-8e5f-{number:012x}",
+        uuid=str(uuid.uuid4()),
         arch="x86_64",
         cpus=1,
         memory_bytes=256 * MIB,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from vagrantish.paths import MachineLayout
 from vagrantish.provider import running
 from vagrantish.provider.supervisor import ended
 from vagrantish.provider.supervisor.job import Job
-from vagrantish.provider.supervisor.start import environment, start
+from vagrantish.provider.supervisor.start import StartFailed, environment, start
 from vagrantish.provider.supervisor.stop import stop
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ class Machine:
     def start(self, job: Job | str) -> ProcessIdentity:
         job = self.job(job) if isinstance(job, str) else job
         return start(job, self.layout, name="web", op=self.op)
+
+    def run(self, job: Job | str) -> Ended:
+        """To its end, which may come before the start has looked."""
+        with suppress(StartFailed):
+            self.start(job)
+        return self.await_end()
 
     def stop(
         self, grace_s: float = 0, ask_guest: Callable[[], object] | None = None

@@ -83,9 +83,7 @@ def test_a_machine_is_up_and_found_by_its_hypervisor(machine: Machine) -> None:
 
 
 def test_its_end_is_written_down_and_its_files_go(machine: Machine) -> None:
-    machine.start("echo hello >&0; echo oh no >&2; sleep 0.1; exit 1")
-
-    over = machine.await_end()
+    over = machine.run("echo hello >&0; echo oh no >&2; exit 1")
 
     assert over.ending.kind is EndingKind.POWERED_OFF
     assert (over.ending.status, over.stderr, over.printed) == (1, "oh no\n", True)
@@ -96,11 +94,7 @@ def test_its_end_is_written_down_and_its_files_go(machine: Machine) -> None:
 
 
 def test_nobody_needs_to_read_the_console_for_it_to_be_logged_whole(machine: Machine) -> None:
-    machine.start(
-        "i=0; while [ $i -lt 3000 ]; do echo line $i of many >&0; i=$((i+1)); done; exit 1"
-    )
-
-    machine.await_end()
+    machine.run("i=0; while [ $i -lt 3000 ]; do echo line $i of many >&0; i=$((i+1)); done; exit 1")
 
     assert machine.console == "".join(f"line {i} of many\n" for i in range(3000))
 
@@ -206,9 +200,7 @@ def test_what_vx_noted_is_kept_over_a_reboot(machine: Machine, tmp_path: Path) -
 
 
 def test_a_guest_that_does_nothing_but_reboot_is_given_up(machine: Machine) -> None:
-    machine.start("echo up >&0; sleep 0.05; exit 0")
-
-    over = machine.await_end()
+    over = machine.run("echo up >&0; sleep 0.05; exit 0")
 
     assert over.ending.kind is EndingKind.CRASHED
     assert "rebooted 5 times" in over.ending.text
@@ -241,8 +233,7 @@ def test_hooks_run_before_each_start_and_after_the_end(machine: Machine, tmp_pat
         after=(Hook(argv=("/bin/sh", "-c", f"echo destroy >>{log}")),),
     )
 
-    machine.start(job)
-    machine.await_end()
+    machine.run(job)
 
     assert log.read_text().split() == ["load", "run", "load", "run", "destroy"]
 
@@ -487,9 +478,9 @@ def test_an_error_stream_without_end_is_cut(machine: Machine) -> None:
 
 def test_without_a_pty_the_log_is_the_hypervisors(machine: Machine) -> None:
     log = machine.layout.console_log
-    machine.start(machine.job(f"echo up >{log}; sleep 0.1; exit 1", console=ConsoleKind.FILE))
+    over = machine.run(machine.job(f"echo up >{log}; exit 1", console=ConsoleKind.FILE))
 
-    assert machine.await_end().printed
+    assert over.printed
     assert not machine.layout.console_socket.exists()
 
 
@@ -499,10 +490,13 @@ def test_behind_sudo_the_hypervisor_itself_is_found_and_watched(
     sudo = tmp_path / "sudo"
     sudo.write_text('#!/bin/sh\nshift\n"$@"\nexit $?\n')
     sudo.chmod(0o755)
-    argv = (str(sudo), "-n", "/bin/sh", "-c", LIVES, machine.mark)
+    hyper = tmp_path / "hyper"
+    hyper.write_text(f"#!/bin/sh\n{LIVES}\n")
+    hyper.chmod(0o755)
+    argv = (str(sudo), "-n", str(hyper), machine.mark)
     machine.start(machine.job("", argv=argv, privilege="sudo"))
 
-    wait_for(lambda: words_of(machine)[:2] == ("/bin/sh", "-c"))
+    wait_for(lambda: words_of(machine)[:2] == ("/bin/sh", str(hyper)))
     hypervisor = running.find(machine.layout)
     assert hypervisor is not None
 

@@ -67,7 +67,7 @@ class Xhyve:
         if host.flavour != Flavour.HEAD:
             return ""
         if host.privilege == privilege.TICKET:
-            sudo.obtain(may_ask=False, op=op)
+            sudo.obtain(stdin_fd=None, op=op)
         return mac.learn(
             privilege.command((host.program, "-M", *self._words(vm)), host.privilege),
             uuid=vm.uuid,
@@ -80,7 +80,7 @@ class Xhyve:
     def start(self, vm: VmSpec, host: HostFacts, *, op: Op) -> Started:
         """Raises MachineBusy when it, or a user of its disks, runs already; ProviderError."""
         if host.privilege == privilege.TICKET:
-            sudo.obtain(may_ask=False, op=op)
+            sudo.obtain(stdin_fd=None, op=op)
         process = start.start(
             starting.job_of(
                 vm, host, self.argv(vm, host), provider=self.name, options=self._options(vm)

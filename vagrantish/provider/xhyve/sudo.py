@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import ProviderError
@@ -30,14 +29,14 @@ def has_ticket() -> bool:
     return done.returncode == 0
 
 
-def obtain(*, may_ask: bool, op: Op) -> None:
-    """Have sudo remember the password for this terminal. Raises ProviderError, Cancelled.
+def obtain(*, stdin_fd: int | None, op: Op) -> None:
+    """Have sudo remember the password for this terminal. Raises ProviderError.
 
-    ``may_ask``: whether the user is there to type it and wants to be asked.
+    It is asked for only where ``stdin_fd`` is a terminal; None: nobody is to be asked.
     """
     if has_ticket():
         return
-    if not may_ask or not os.isatty(sys.stdin.fileno()):
+    if stdin_fd is None or not os.isatty(stdin_fd):
         raise ProviderError(
             "xhyve needs root for its guest's network, and nobody is there to type a password",
             hint="Run `sudo -v` and then the same command in one terminal, or let sudo run xhyve "
@@ -45,7 +44,7 @@ def obtain(*, may_ask: bool, op: Op) -> None:
         )
     op.note(_WHY)
     try:
-        done = subprocess.run(("sudo", "-v"), timeout=_ASK_S)
+        done = subprocess.run(("sudo", "-v"), stdin=stdin_fd, timeout=_ASK_S)
     except (OSError, subprocess.SubprocessError) as error:
         raise ProviderError(
             f"sudo cannot be asked: {error}", hint="Run `sudo -v` first."
