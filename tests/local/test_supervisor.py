@@ -191,12 +191,33 @@ def test_what_vx_noted_is_kept_over_a_reboot(machine: Machine, tmp_path: Path) -
     go = tmp_path / "go"
     first = machine.start(f"echo up >&0; while [ ! -e {go} ]; do sleep 0.05; done; rm {go}; exit 0")
     running.mark_ready(machine.layout, boots=3)
+    running.note_address(machine.layout, "192.168.64.7", 22)
 
     go.touch()
 
     wait_for(lambda: running.find_hypervisor(machine.layout) not in (None, first))
     assert running.is_ready(machine.layout)
     assert running.boots(machine.layout) == 3
+    assert running.address(machine.layout) == ("192.168.64.7", 22)
+
+
+def test_between_two_hypervisors_the_supervisor_counts(machine: Machine, tmp_path: Path) -> None:
+    go, slow = tmp_path / "go", tmp_path / "slow"
+    job = machine.job(
+        f"echo up >&0; while [ ! -e {go} ]; do sleep 0.02; done; exit 0",
+        before=(Hook(argv=("/bin/sh", "-c", f"[ ! -e {slow} ] || exec sleep 60")),),
+    )
+    machine.start(job)
+    slow.touch()
+
+    go.touch()
+
+    supervisor = supervisor_of(machine)
+    wait_for(lambda: running.find(machine.layout) == supervisor)
+    assert running.find_hypervisor(machine.layout) is None
+    began = time.monotonic()
+    assert machine.stop(grace_s=30) is StopOutcome.SHUT_DOWN
+    assert time.monotonic() - began < 20
 
 
 def test_a_guest_that_does_nothing_but_reboot_is_given_up(machine: Machine) -> None:

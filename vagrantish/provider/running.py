@@ -122,6 +122,15 @@ def address(layout: MachineLayout) -> tuple[str, int] | None:
     return (host, port) if isinstance(host, str) and isinstance(port, int) else None
 
 
+def note_address(layout: MachineLayout, host: str, port: int) -> None:
+    """Note where the guest was found, which only shows once it runs. Raises HostError."""
+    with changing(layout):
+        note = _note_of_live(layout)
+        where = {"host": host, "port": port}
+        if note is not None and note.get("address") != where:
+            write_note(layout, {**note, "address": where})
+
+
 def forwards(layout: MachineLayout) -> tuple[Forward, ...]:
     """The forwards as they came out, ssh's own left out; empty when not running."""
     from vagrantish.model import Forward

@@ -31,6 +31,7 @@ _STDERR_MAX = 16 << 10
 _SUDO_S = 10.0
 _HOOK_LOOK_S = 0.02
 _CUTS = frozenset({signal.SIGINT, signal.SIGQUIT})
+_ENDS = _CUTS | {signal.SIGTERM}  # while there is no hypervisor whose button it could be
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD)
 
 
@@ -102,10 +103,10 @@ class Supervisor:
         self._child, self._hypervisor = 0, None
         for hook in self._job.before:
             problem = self._run_hook(hook)
-            if problem and hook.must:
+            if problem and hook.must and not self._told & _ENDS:
                 return self._failed(problem)
         self._wait(0)
-        if self._told & {signal.SIGTERM, *_CUTS}:
+        if self._told & _ENDS:
             self._is_ending = True
             return self._failed("it was ended before it began", kind="killed")
         self._console.begin_run()
@@ -205,7 +206,7 @@ class Supervisor:
 
         def pause() -> bool:
             self._wait(_HOOK_LOOK_S)
-            return may_cut and bool(self._told & _CUTS)
+            return may_cut and bool(self._told & (_CUTS if self._child else _ENDS))
 
         problem = run_aside(
             hook.argv,
