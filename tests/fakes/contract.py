@@ -125,7 +125,9 @@ def machine_of(
     made = case.make(home)
     options = case.options(folder)
     quiet = Op(Quiet(), Cancel(), name)
-    layout = home.machine(f"{number:08x}")
+    # Two workers may run one case at once, and what finds strays looks at the whole host.
+    machine_id = uuid.uuid4().hex[:8]
+    layout = home.machine(machine_id)
     layout.directory.mkdir(parents=True, mode=0o700)
     guest_folder = folder / name
     guest_folder.mkdir()
@@ -133,7 +135,7 @@ def machine_of(
     guest.seed(hostname=name)
     host = made.probe(options, op=quiet)
     vm = VmSpec(
-        id=f"{number:08x}",
+        id=machine_id,
         name=name,
         uuid=str(uuid.uuid4()),
         arch="x86_64",

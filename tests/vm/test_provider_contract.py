@@ -168,6 +168,13 @@ def web(world: World) -> Machine:
     return machine
 
 
+@pytest.fixture
+def halted(world: World) -> Machine:
+    machine = world.machine()
+    machine.stop()
+    return machine
+
+
 def test_a_guest_starts_gets_an_address_and_takes_a_login(web: Machine) -> None:
     answer = web.ssh("cat /sys/class/net/eth0/address; hostname").stdout.split()
 
@@ -267,8 +274,8 @@ def test_it_shuts_down_when_it_is_asked(web: Machine) -> None:
     assert web.stop(40) is StopOutcome.NOT_RUNNING
 
 
-def test_a_killed_hypervisor_is_seen_and_said(world: World) -> None:
-    machine = world.machine()
+def test_a_killed_hypervisor_is_seen_and_said(world: World, halted: Machine) -> None:
+    machine = halted
     machine.start()
 
     kill(running.find_hypervisor(machine.vm.layout))
@@ -281,10 +288,10 @@ def test_a_killed_hypervisor_is_seen_and_said(world: World) -> None:
         assert ending.status == -9
 
 
-def test_a_killed_supervisor_takes_nothing_with_it(world: World) -> None:
+def test_a_killed_supervisor_takes_nothing_with_it(world: World, halted: Machine) -> None:
     if not world.case.supervised:
         pytest.skip("it has none")
-    machine = world.machine()
+    machine = halted
     machine.start()
 
     kill(supervisor_of(machine))
@@ -297,8 +304,10 @@ def test_a_killed_supervisor_takes_nothing_with_it(world: World) -> None:
     assert machine.find() is None
 
 
-def test_a_kernel_that_is_none_fails_at_the_start_and_says_so(world: World, tmp_path: Path) -> None:
-    machine = world.machine()
+def test_a_kernel_that_is_none_fails_at_the_start_and_says_so(
+    world: World, halted: Machine, tmp_path: Path
+) -> None:
+    machine = halted
     kernel = tmp_path / "vmlinuz"
     kernel.write_bytes(b"\x7fELF" + bytes(100_000))
 
@@ -311,8 +320,8 @@ def test_a_kernel_that_is_none_fails_at_the_start_and_says_so(world: World, tmp_
     assert not machine.vm.layout.process.exists()
 
 
-def test_of_two_starts_at_once_one_wins(world: World) -> None:
-    machine = world.machine()
+def test_of_two_starts_at_once_one_wins(world: World, halted: Machine) -> None:
+    machine = halted
     results: list[object] = []
 
     def start() -> None:
