@@ -112,6 +112,7 @@ class Op:
     cancel: Cancel
     machine: str = ""
     offline: bool = False  # the user wants no network used
+    terminal: int | None = None  # a descriptor of it, where a password may be asked for
 
     def on(self, machine: str) -> Op:
         return replace(self, machine=machine)

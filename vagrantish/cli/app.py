@@ -90,7 +90,12 @@ class App:
         if self._op is None:
             from vagrantish.events import Op
 
-            self._op = Op(self.renderer, self.cancel, offline=self.options.offline)
+            self._op = Op(
+                self.renderer,
+                self.cancel,
+                offline=self.options.offline,
+                terminal=None if self.options.no_input else _terminal(),
+            )
         return self._op
 
     @property
@@ -326,6 +331,14 @@ def _refuse_sudo(home: Path, env: Mapping[str, str]) -> None:
             f"under sudo vx would leave files owned by root in {home}",
             hint="Run vx without sudo: it needs no root. For machines of root, set VX_HOME.",
         )
+
+
+def _terminal() -> int | None:
+    """The descriptor of the terminal vx was started at, if it was."""
+    try:
+        return sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
+    except (OSError, ValueError):
+        return None
 
 
 def working_directory() -> str:

@@ -66,6 +66,7 @@ GROUPS: tuple[tuple[str, Mapping[str, tuple[str, str]]], ...] = (
             "logs": ("logs", "what a guest wrote to its console"),
             "console": ("attach", "attach to a machine's serial console"),
             "argv": ("argv", "the exact hypervisor command"),
+            "doctor": ("doctor", "what is wrong with this host, the boxes, the project"),
         },
     ),
     (
@@ -103,7 +104,7 @@ SYNONYMS: Mapping[str, str] = {
     "connect": "ssh", "exec": "ssh", "login": "ssh", "shell": "ssh",
     "copy": "cp", "scp": "cp", "upload": "cp",
     "attach": "console", "log": "logs", "serial": "console",
-    "check": "validate", "diagnose": "explain", "new": "init", "show": "config", "why": "explain",
+    "check": "validate", "diagnose": "doctor", "diagnose": "explain", "new": "init", "show": "config", "why": "explain",
 }  # fmt: skip
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vagrantish.diagnosis.endings import Ending, EndingKind
 from vagrantish.errors import ProviderError
 from vagrantish.events import Cancel
 from vagrantish.files import sweep_staged
-from vagrantish.lifecycle import access, bootmodes, bootnote, connect, kernels, seeding
+from vagrantish.lifecycle import (
+    access,
+    bootmodes,
+    bootnote,
+    connect,
+    hypervisors,
+    kernels,
+    seeding,
+)
 from vagrantish.lifecycle.access import ssh_fields
 from vagrantish.lifecycle.changes import start_settings
 from vagrantish.lifecycle.create import user_of
@@ -23,20 +31,13 @@ from vagrantish.units import whole_sectors
 
 if TYPE_CHECKING:
     from vagrantish.events import Op
+    from vagrantish.lifecycle.hypervisors import Hypervisor
     from vagrantish.lifecycle.services import Services
     from vagrantish.machine.record import Record
     from vagrantish.model import Box, MachineConfig, VmSpec
     from vagrantish.paths import MachineLayout
-    from vagrantish.provider.base import HostFacts, Provider
+    from vagrantish.provider.base import Provider
     from vagrantish.ssh.client import Client
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hypervisor:
-    """A provider and what probing found for it."""
-
-    provider: Provider
-    host: HostFacts
 
 
 def plan_vm(
@@ -96,8 +97,10 @@ def boot(
             "The Xhyvefile no longer gives this machine a disk; the one it had is kept, unused, "
             f"until `vx destroy {machine.name}`"
         )
+    hypervisors.belong_to(record, hypervisor.provider)
     prepare(services, machine, box, record, hypervisor.provider, op=op)
     vm = plan_vm(services, machine, box, record, hypervisor.provider)
+    vm = hypervisors.settle_mac(services, record, hypervisor, vm, op=op)
     record.box = box_fields(box, machine) | {"instance": seeding.instance_of(machine, box, record)}
     record.user = user_of(machine, box)
     record.ssh = ssh_fields(machine, box.seed)
@@ -149,6 +152,7 @@ def wait(
             op=op,
         )
     try:
+        running.note_address(layout, client.target.address_host, client.target.address_port)
         _finish_first_boot(services, machine, record, client, op=op)
     except BaseException:
         client.close()

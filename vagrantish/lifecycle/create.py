@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from vagrantish.lifecycle.access import ssh_fields
+from vagrantish.lifecycle.hypervisors import new_mac
 from vagrantish.lifecycle.spec import box_fields
 from vagrantish.machine.record import Record
 from vagrantish.ssh import keys
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from vagrantish.events import Op
     from vagrantish.lifecycle.services import Services
     from vagrantish.model import Box, MachineConfig, Project
+    from vagrantish.provider.base import Provider
 
 
 def create(
@@ -22,7 +24,7 @@ def create(
     project: Project,
     machine: MachineConfig,
     box: Box,
-    provider: str,
+    provider: Provider,
     *,
     op: Op,
 ) -> Record:
@@ -33,8 +35,8 @@ def create(
         uuid=str(unique),
         name=machine.name,
         project=str(project.root),
-        provider=provider,
-        mac=mac_of(unique),
+        provider=provider.name,
+        mac=new_mac(provider, unique),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         user=user_of(machine, box),
         box=box_fields(box, machine),
@@ -62,8 +64,3 @@ def key_comment(project_name: str, machine_name: str) -> str:
 
 def user_of(machine: MachineConfig, box: Box) -> str:
     return machine.ssh.user or box.user
-
-
-def mac_of(unique: uuid.UUID) -> str:
-    """A locally administered unicast address in QEMU's customary 52:54:00 range."""
-    return "52:54:00:" + ":".join(f"{octet:02x}" for octet in unique.bytes[-3:])

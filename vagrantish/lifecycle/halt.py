@@ -54,7 +54,7 @@ def halt(
         if view.record is None:
             return HaltResult(machine=name, outcome=None, seconds=0)
         layout = services.machines.layout(view.record)
-        provider = services.provider((view.record.provider,))
+        provider = services.provider(view.record.provider)
         if view.process is None:
             # Sweeps what a killed hypervisor left lying about.
             outcome = provider.stop(layout, grace_s=0, ask_guest=None, op=op)
@@ -85,7 +85,7 @@ def destroy(
             sweep(services.home.tmp)  # a disk that a killed vx was just removing
             return DestroyResult(machine=name, existed=False)
         with op.step("destroy", "Destroying"):
-            provider = services.provider((view.record.provider,))
+            provider = services.provider(view.record.provider)
             boot.stop_now(provider, services.machines.layout(view.record), op=op)
             services.machines.delete(view.record, project_root)
         return DestroyResult(machine=name, existed=True)

@@ -228,7 +228,7 @@ class _Session:
                 )
             self._op.cancel.sleep(_GOING_DOWN_S)
         self.client.close()
-        provider = self._services.provider((self._record.provider,))
+        provider = self._services.provider(self._record.provider)
         self.client, self._own = (
             boot.wait(
                 self._services,

@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vagrantish.box.store import BoxStore
+    from vagrantish.model import MachineConfig
     from vagrantish.paths import VxHome
     from vagrantish.provider.base import Provider
+    from vagrantish.provider.choice import Choice
 
 
 class Services:
@@ -32,8 +34,14 @@ class Services:
             self._boxes = BoxStore(self.home)
         return self._boxes
 
-    def provider(self, preferences: tuple[str, ...]) -> Provider:
-        """The first usable of ``preferences``. Raises ProviderError."""
-        from vagrantish.provider.registry import choose
+    def provider(self, name: str) -> Provider:
+        """The one of that name. Raises ProviderError."""
+        from vagrantish.provider.registry import by_name
 
-        return choose(preferences, home=self.home)
+        return by_name(name, home=self.home)
+
+    def choose_provider(self, machine: MachineConfig) -> Choice:
+        """The one that suits the machine's settings and this host. Raises ProviderError."""
+        from vagrantish.provider.choice import choose
+
+        return choose(machine.providers, lambda name: getattr(machine, name), home=self.home)

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import MachineError
-from vagrantish.lifecycle import access, boot, locking, look, parallel, provisioning
+from vagrantish.lifecycle import (
+    access,
+    boot,
+    hypervisors,
+    locking,
+    look,
+    parallel,
+    provisioning,
+)
 from vagrantish.lifecycle.access import KeysUnknown, ssh_fields
 from vagrantish.lifecycle.boxes import resolve_box, stored_box
 from vagrantish.lifecycle.changes import waiting
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vagrantish.events import Op
-    from vagrantish.lifecycle.boot import Hypervisor
+    from vagrantish.lifecycle.hypervisors import Hypervisor
     from vagrantish.lifecycle.services import Services
     from vagrantish.machine.record import Record
     from vagrantish.model import Box, Forward, MachineConfig, Project
@@ -68,7 +76,7 @@ def up(
     check_path(str(services.home.root))
     machines = with_needed(services, project, machines)
     down = [machine for machine in machines if not _is_up(services, project, machine)]
-    hypervisors = {machine.name: probe(services, machine, op=op) for machine in down}
+    chosen = {machine.name: _probe(services, project, machine, op=op) for machine in down}
     boxes = {machine.name: resolve_box(services, machine.box, op=op) for machine in down}
     locking.check_scripts(services, machines)
     locking.remember(services, boxes.values())
@@ -83,7 +91,7 @@ def up(
                 project,
                 machine,
                 boxes.get(machine.name),
-                hypervisors.get(machine.name),
+                chosen.get(machine.name),
                 options,
                 op=op,
             )
@@ -109,7 +117,7 @@ def get_boxes(
         and stored_box(services, machine.box) is None
     ]
     for machine in missing:
-        probe(services, machine, op=op)
+        _probe(services, project, machine, op=op)
     for machine in missing:
         resolve_box(services, machine.box, op=op)
     return bool(missing)
@@ -131,11 +139,9 @@ def with_needed(
     return tuple(machine for machine in project.machines if machine.name in wanted)
 
 
-def probe(services: Services, machine: MachineConfig, *, op: Op) -> Hypervisor:
-    """Choose the provider and look at what it can use here. Raises ProviderError."""
-    provider = services.provider(machine.providers)
-    host = provider.probe(getattr(machine, provider.name), op=op.on(machine.name))
-    return boot.Hypervisor(provider=provider, host=host)
+def _probe(services: Services, project: Project, machine: MachineConfig, *, op: Op) -> Hypervisor:
+    record = look.look(services.home, project.root, machine.name).record
+    return hypervisors.probe(services, machine, record, op=op)
 
 
 def _is_up(services: Services, project: Project, machine: MachineConfig) -> bool:
@@ -158,7 +164,7 @@ def _up_one(
     record = view.record
     if record is None or view.process is None:
         # The lock was waited for, so another vx may have halted it since.
-        hypervisor = hypervisor or probe(services, machine, op=op)
+        hypervisor = hypervisor or hypervisors.probe(services, machine, record, op=op)
         box = box or resolve_box(services, machine.box, op=op)
         outcome = CREATED if record is None else STARTED
         record, client = _boot(services, project, machine, box, record, hypervisor, op=op)
@@ -215,7 +221,7 @@ def _boot(
 ) -> tuple[Record, Client]:
     fresh = record is None
     if record is None:
-        record = create(services, project, machine, box, hypervisor.provider.name, op=op)
+        record = create(services, project, machine, box, hypervisor.provider, op=op)
     try:
         box = _box_for_disk(record, box)
         boot.check(hypervisor, boot.plan_vm(services, machine, box, record, hypervisor.provider))
@@ -244,7 +250,7 @@ def check_restart(
         view = look.look(services.home, project.root, machine.name)
         if view.record is None or view.process is None:
             continue
-        hypervisor = probe(services, machine, op=op)
+        hypervisor = hypervisors.probe(services, machine, view.record, op=op)
         box = _box_for_disk(view.record, resolve_box(services, machine.box, op=op))
         boot.check(
             hypervisor, boot.plan_vm(services, machine, box, view.record, hypervisor.provider)
@@ -274,7 +280,7 @@ def _box_for_disk(record: Record, box: Box) -> Box:
 def _go_on(services: Services, machine: MachineConfig, record: Record, *, op: Op) -> Client:
     """Wait for a guest that another vx started and did not see ready."""
     layout = services.machines.layout(record)
-    provider = services.provider((record.provider,))
+    provider = services.provider(record.provider)
     try:
         return boot.wait(services, machine, record, provider, started_at=time.monotonic(), op=op)
     except BaseException:

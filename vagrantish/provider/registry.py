@@ -1,4 +1,4 @@
-"""Provider names → providers. Light: a provider is imported when it is chosen."""
+"""Provider names → providers. Light: a provider is imported when it is used."""
 
 from __future__ import annotations
 
@@ -10,31 +10,37 @@ if TYPE_CHECKING:
     from vagrantish.paths import VxHome
     from vagrantish.provider.base import Provider
 
-__all__ = ["PROVIDERS", "choose", "find"]
+__all__ = ["PROVIDERS", "by_name", "find"]
 
 AUTO = "auto"
-PROVIDERS = ("qemu",)
-# Named in Xhyvefiles that are shared with people whose vx or host has them.
-_NOT_BUILT = ("xhyve", "hyperkit", "bhyve", "vfkit")
+# Name → module and class.
+_CLASSES = {
+    "qemu": ("qemu", "Qemu"),
+    "xhyve": ("xhyve", "Xhyve"),
+    "hyperkit": ("xhyve", "Hyperkit"),
+    "vfkit": ("vfkit", "Vfkit"),
+    "bhyve": ("bhyve", "Bhyve"),
+}
+PROVIDERS = tuple(_CLASSES)
 
 
-def choose(preferences: tuple[str, ...], *, home: VxHome) -> Provider:
-    """The first of ``preferences`` there is; "auto" and nothing at all mean the best for this host.
+def by_name(name: str, *, home: VxHome) -> Provider:
+    """Raises ProviderError when it is no provider's name."""
+    check_name(name)
+    if name == AUTO:
+        raise ProviderError('"auto" is no provider of its own')
+    from importlib import import_module
 
-    Raises ProviderError when one is no provider's name, or when this vx has none of them.
-    """
-    for name in preferences:
-        if name not in (AUTO, *PROVIDERS, *_NOT_BUILT):
-            raise ProviderError(f'there is no provider "{name}"', hint=_suggestion(name))
-    usable = [name for name in preferences or (AUTO,) if name not in _NOT_BUILT]
-    if not usable:
-        raise ProviderError(
-            f"this vx cannot use {' or '.join(preferences)} yet",
-            hint=f'Set `provider = "auto"`, or one of: {", ".join(PROVIDERS)}.',
-        )
-    from vagrantish.provider.qemu.provider import Qemu
+    package, class_name = _CLASSES[name]
+    module = import_module(f"vagrantish.provider.{package}.provider")
+    provider: Provider = getattr(module, class_name)(home)
+    return provider
 
-    return Qemu(home)
+
+def check_name(name: str) -> None:
+    """Raises ProviderError for what is neither a provider's name nor "auto"."""
+    if name not in (AUTO, *PROVIDERS):
+        raise ProviderError(f'there is no provider "{name}"', hint=_suggestion(name))
 
 
 def _suggestion(name: str) -> str:

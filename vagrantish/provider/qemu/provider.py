@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vagrantish import proc
 from vagrantish.errors import HostError, Problem, ProviderError
 from vagrantish.model import Address, BootMode, Candidates
-from vagrantish.provider import child, firmware, running
+from vagrantish.provider import child, firmware, install, running
 from vagrantish.provider.base import Capabilities, HostFacts
 from vagrantish.provider.hostcache import HostCache
 from vagrantish.provider.qemu import accel, start, stop
@@ -39,15 +39,6 @@ _VERSION_S = 5.0
 _DETAILS_S = 1.0
 _SERIAL_MAX = 20  # VIRTIO_BLK_ID_BYTES; QEMU cuts the rest off
 _VERSION = re.compile(r"QEMU emulator version (\d+)\.(\d+)(?:\.(\d+))?")
-# Program that installs packages → the command; the first that is there is meant.
-_INSTALL = {
-    "brew": "brew install qemu",
-    "apt-get": "sudo apt-get install qemu-system-x86",
-    "dnf": "sudo dnf install qemu-system-x86-core",
-    "zypper": "sudo zypper install qemu-x86",
-    "pacman": "sudo pacman -S qemu-system-x86",
-    "apk": "sudo apk add qemu-system-x86_64",
-}
 
 
 class Qemu:
@@ -140,24 +131,16 @@ class Qemu:
         return stop.stop(layout, grace_s=grace_s, ask_guest=ask_guest, op=op)
 
 
-def install_hint(which: Callable[[str], str | None] = shutil.which) -> str:
-    """The command that installs QEMU on this system."""
-    managers = ("brew",) if sys.platform == "darwin" else tuple(_INSTALL)
-    for manager in managers:
-        if which(manager):
-            return f"Install it: `{_INSTALL[manager]}`."
-    if sys.platform == "darwin":
-        return "Install Homebrew (https://brew.sh), then run `brew install qemu`."
-    return f"Install QEMU with your system's packages, so that `{PROGRAM}` is found."
-
-
 def _find_program(binary: str | None) -> str:
     wanted = os.path.expanduser(binary or PROGRAM)
     found = shutil.which(wanted)
     if found is not None:
         return os.path.abspath(found)
     if binary is None:
-        raise HostError(f"QEMU is not installed: no {PROGRAM} on PATH", hint=install_hint())
+        raise HostError(
+            f"QEMU is not installed: no {PROGRAM} on PATH",
+            hint=install.hint("qemu"),
+        )
     what = "is not there"
     if os.path.exists(wanted):
         what = "cannot be run: it is a folder, or not marked executable"
@@ -180,7 +163,7 @@ def _version_of(program: str) -> str:
         return ".".join(part for part in match.groups() if part is not None)
     raise ProviderError(
         f"{program} {what}",
-        hint=f"Correct `binary` under [qemu], or reinstall QEMU. {install_hint()}",
+        hint=f"Correct `binary` under [qemu], or reinstall QEMU. {install.hint('qemu', sys.platform.rstrip('0123456789'))}",
     )
 
 

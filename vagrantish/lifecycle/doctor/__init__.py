@@ -1,0 +1,1 @@
+"""``vx doctor``: what is wrong with the host, the store, the project and what runs."""
