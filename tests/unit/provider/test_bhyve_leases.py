@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vagrantish.provider.bhyve.leases import Lease, addresses_of, arp_addresses, mac_bytes, parse
+from vagrantish.provider.bhyve.leases import Lease, addresses_of, parse
 
 NOW = 1_000_000.0
 MAC = "58:9c:fc:0a:00:07"
@@ -48,29 +48,11 @@ def test_the_lease_that_runs_longest_comes_first_and_what_ran_out_last() -> None
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"x", b"soon 58:9c:fc:0a:00:07 10.0.0.1", b"1 nomac 10.0.0.1", b"1 1:2:3:4:5:6 x"]
+    "line",
+    [b"", b"x", b"soon 58:9c:fc:0a:00:07 10.0.0.1", b"1 nomac 10.0.0.1", b"1 1:2:3:4:5:6 8.8.8.8"],
 )
 def test_what_is_no_lease_is_passed_over(line: bytes) -> None:
     assert len(parse(line + b"\n" + FILE)) == 3
-
-
-@pytest.mark.parametrize("text", ["", "1:2:3:4:5", "1:2:3:4:5:6:7", "1:2:3:4:5:g", "001:2:3:4:5:6"])
-def test_what_is_no_mac_is_none(text: str) -> None:
-    assert mac_bytes(text) is None
-
-
-ARP = """? (10.0.0.7) at 58:9c:fc:a:0:7 on bridge0 expires in 1168 seconds [bridge]
-? (10.0.0.8) at (incomplete) on bridge0 expired [bridge]
-gw.local (10.0.0.1) at 58:9c:fc:00:00:01 on em0 permanent [ethernet]
-"""
-
-
-@pytest.mark.parametrize(
-    ("mac", "expected"),
-    [(MAC, ("10.0.0.7",)), ("58:9c:fc:0:0:1", ("10.0.0.1",)), ("1:2:3:4:5:6", ()), ("", ())],
-)
-def test_arp_knows_who_is_where(mac: str, expected: tuple[str, ...]) -> None:
-    assert arp_addresses(ARP, mac) == expected
 
 
 @given(st.binary(max_size=300))

@@ -1,4 +1,4 @@
-"""Where a guest is, from the leases file of dnsmasq or the table of ARP. Pure.
+"""Where a guest is, from the leases file of dnsmasq. Pure.
 
 A line is ``expiry mac ip name client-id`` (dnsmasq src/lease.c, lease_update_file); 0 as the
 expiry is never. What follows a line ``duid …`` is of IPv6.
@@ -6,12 +6,12 @@ expiry is never. What follows a line ``duid …`` is of IPv6.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 
+from vagrantish.provider.guestnet.addresses import guest_ip, mac_of
+
 _LINES_MAX = 20_000
-_ARP = re.compile(r"\S+ \((\d{1,3}(?:\.\d{1,3}){3})\) at ([0-9A-Fa-f:]{11,17}) ", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
@@ -38,37 +38,18 @@ def parse(raw: bytes) -> tuple[Lease, ...]:
 
 def addresses_of(leases: tuple[Lease, ...], mac: str, *, now: float) -> tuple[str, ...]:
     """Where ``mac`` is, the longest lease first; those that ran out come last."""
-    wanted = mac_bytes(mac)
+    wanted = mac_of(mac)
     mine = [lease for lease in leases if wanted is not None and lease.mac == wanted]
     mine.sort(key=lambda lease: (lease.expires_at > now, lease.expires_at), reverse=True)
     return tuple(dict.fromkeys(lease.ip for lease in mine))
-
-
-def arp_addresses(text: str, mac: str) -> tuple[str, ...]:
-    """Where ``mac`` is by ``arp -an``: ``? (10.0.0.7) at 58:9c:fc:0a:00:07 on bridge0 …``."""
-    wanted = mac_bytes(mac)
-    found = (_ARP.match(line) for line in text.splitlines()[:_LINES_MAX])
-    return tuple(m[1] for m in found if m and wanted is not None and mac_bytes(m[2]) == wanted)
-
-
-def mac_bytes(text: str) -> bytes | None:
-    """Octets may lack their leading zero; None for what is no MAC address."""
-    parts = text.split(":")
-    if len(parts) != 6 or not all(re.fullmatch("[0-9A-Fa-f]{1,2}", part) for part in parts):
-        return None
-    return bytes(int(part, 16) for part in parts)
 
 
 def _lease_of(words: list[str]) -> Lease | None:
     if len(words) < 3 or not re.fullmatch("[0-9]{1,15}", words[0]):
         return None
     # A type other than Ethernet stands before the address: "06-00:11:…".
-    mac = mac_bytes(words[1].rpartition("-")[2])
-    try:
-        ip = str(ipaddress.IPv4Address(words[2]))
-    except ValueError:
-        return None
-    if mac is None:
+    mac, ip = mac_of(words[1].rpartition("-")[2]), guest_ip(words[2])
+    if mac is None or ip is None:
         return None
     name = words[3] if len(words) > 3 and _NAME.fullmatch(words[3]) else ""
     expiry = int(words[0])

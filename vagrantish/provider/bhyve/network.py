@@ -7,11 +7,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vagrantish.errors import HostError, ProviderError
+from vagrantish.errors import ProviderError
 from vagrantish.model import Address, Candidates
 from vagrantish.provider import child, running
 from vagrantish.provider.bhyve import leases
 from vagrantish.provider.bhyve.argv import tap_commands, tap_destroy, tap_name
+from vagrantish.provider.guestnet import arp
+from vagrantish.provider.guestnet.addresses import mac_of
 
 if TYPE_CHECKING:
     from vagrantish.paths import MachineLayout
@@ -66,8 +68,9 @@ def candidates_of(layout: MachineLayout) -> Candidates:
         found = leases.addresses_of(leases.parse(_read(Path(name))), mac, now=time.time())
         if found:
             return _candidates(found, port, f"leased to {mac} in {name}")
+    wanted = mac_of(mac)
     return _candidates(
-        leases.arp_addresses(_arp_table(), mac),
+        tuple(neighbour.ip for neighbour in arp.look() if neighbour.mac == wanted),
         port,
         f"no lease of {mac} in {' or '.join(files)}, so looked for by ARP",
     )
@@ -76,13 +79,6 @@ def candidates_of(layout: MachineLayout) -> Candidates:
 def _candidates(found: tuple[str, ...], port: int, note: str) -> Candidates:
     where = tuple(Address(host=ip, port=port) for ip in found)
     return Candidates(addresses=where, certain=False, note=note)
-
-
-def _arp_table() -> str:
-    try:
-        return _run(("arp", "-an")).output
-    except HostError:
-        return ""
 
 
 def _run(argv: tuple[str, ...]) -> child.Finished:

@@ -15,6 +15,7 @@ from vagrantish.errors import ProviderError
 from vagrantish.model import BootMode
 from vagrantish.provider import running
 from vagrantish.provider.base import Capabilities, HostFacts, Started
+from vagrantish.provider.guestnet import find
 from vagrantish.provider.supervisor import ended, start, stop
 from vagrantish.provider.supervisor.job import ConsoleKind, Hook, Job
 from vagrantish.provider.vfkit import checks, rest
@@ -78,8 +79,6 @@ class Vfkit:
         return running.find(layout)
 
     def addresses(self, layout: MachineLayout) -> Candidates:
-        from vagrantish.provider.guestnet import find
-
         return find.candidates_of(layout)
 
     def ending(self, layout: MachineLayout) -> Ending | None:
@@ -122,6 +121,7 @@ class Vfkit:
                 "hostname": vm.hostname,
                 "ssh_port": vm.guest_ssh_port,
                 "leases": vm.vfkit.leases,
+                "leases_before": find.snapshot_of(vm.vfkit.leases),
             },
         )
 
