@@ -14,7 +14,7 @@ import pytest
 
 from vagrantish.errors import PortTaken
 from vagrantish.model import Forward
-from vagrantish.provider.qemu.ports import bind_error, holder, refusal, replacement
+from vagrantish.provider.hostports import bind_error, holder, refusal, replacement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,15 +8,9 @@ import pytest
 
 from vagrantish.errors import PortTaken, ProviderError
 from vagrantish.model import Forward
+from vagrantish.provider.hostports import clash, refusal, unforwardable
 from vagrantish.provider.qemu.argv import qemu_argv, wanted_forwards
-from vagrantish.provider.qemu.ports import (
-    clash,
-    forwards_in,
-    parse_usernet,
-    refusal,
-    refused_rule,
-    resolve,
-)
+from vagrantish.provider.qemu.ports import forwards_in, parse_usernet, refused_rule, resolve
 
 if TYPE_CHECKING:
     from vagrantish.model import VmSpec
@@ -155,3 +149,14 @@ def test_each_reason_for_a_refusal_has_its_own_way_out(
     assert isinstance(error, ProviderError)
     assert message in error.message
     assert hint in error.hint
+
+
+def test_udp_is_refused_where_ssh_forwards() -> None:
+    wanted = (Forward(guest=80, host=8080), Forward(guest=53, host=5353, proto="udp"))
+
+    (problem,) = unforwardable(wanted, provider="xhyve")
+
+    assert "guest port 53" in problem.message
+    assert "udp" in problem.message
+    assert "xhyve" in problem.message
+    assert "qemu" in problem.hint

@@ -1,4 +1,4 @@
-"""Host ports: who holds one, which is free instead, and what QEMU made of them.
+"""What QEMU made of the host ports it was told.
 
 Nothing here decides that a port may be had: QEMU binds it or refuses, and what it refuses is
 looked into afterwards. So there is no moment between picking a port and having it.
@@ -6,25 +6,16 @@ looked into afterwards. So there is no moment between picking a port and having 
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-import socket
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vagrantish import proc
-from vagrantish.errors import PortTaken, ProviderError
 from vagrantish.model import Forward
 from vagrantish.provider.running import option_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
-_RANGE = 100
-_PORT_MAX = 65535
-# 80 becomes 8080, 443 becomes 8443: where people look first.
-_UNPRIVILEGED_OFFSET = 8000
 _ANYWHERE = "0.0.0.0"  # noqa: S104 - compared with, never bound
 _RULE = re.compile(r"(tcp|udp):([0-9.]*):([0-9]+)-[0-9.]*:([0-9]+)")
 _REFUSED = re.compile(r"Could not set up host forwarding rule '([^']*)'")

@@ -11,7 +11,7 @@ from vagrantish import locks
 from vagrantish.errors import MachineBusy, ProviderError
 from vagrantish.files import host_errors, make_dir, write_atomic
 from vagrantish.model import Address
-from vagrantish.provider import child, running
+from vagrantish.provider import child, hostports, running
 from vagrantish.provider.base import Started
 from vagrantish.provider.qemu import errors, ports
 from vagrantish.provider.qemu.argv import qemu_argv, rule_of, wanted_forwards
@@ -87,7 +87,7 @@ def _spawn(vm: VmSpec, host: HostFacts, op: Op) -> tuple[tuple[Forward, ...], di
     forwards = wanted_forwards(vm)
     reasons: dict[int, str] = {}
     tried: dict[int, list[int]] = {}
-    while (index := ports.clash(forwards)) is not None:
+    while (index := hostports.clash(forwards)) is not None:
         reasons[index] = "is wanted twice by this machine"
         forwards = _moved(vm, forwards, index, 0, tried)
     refused_before = ""
@@ -109,12 +109,12 @@ def _spawn(vm: VmSpec, host: HostFacts, op: Op) -> tuple[tuple[Forward, ...], di
             raise errors.translate(
                 finished.output, finished.status, vm, program=host.program, accel=host.accel
             )
-        error = ports.bind_error(forwards[index])
+        error = hostports.bind_error(forwards[index])
         if error == 0 and refused_before != rule:
             refused_before = rule or ""
             continue  # whoever had it let go in between
-        reasons[index] = f"is taken by {ports.holder(forwards[index])}"
-        if ports.is_reserved(error):
+        reasons[index] = f"is taken by {hostports.holder(forwards[index])}"
+        if hostports.is_reserved(error):
             reasons[index] = "is reserved for root"
         forwards = _moved(vm, forwards, index, error, tried)
     raise ProviderError(
@@ -133,15 +133,15 @@ def _moved(
     """``forwards`` with the one at ``index`` on another port. Raises PortTaken when it may not."""
     forward = forwards[index]
     others = forwards[:index] + forwards[index + 1 :]
-    if not forward.auto or ports.is_hopeless(error):
-        twin = next((f for f in others if ports.overlap(forward, f)), None)
-        raise ports.refusal(forward, error, machine=vm.name, is_ssh=index == 0, twin=twin)
+    if not forward.auto or hostports.is_hopeless(error):
+        twin = next((f for f in others if hostports.overlap(forward, f)), None)
+        raise hostports.refusal(forward, error, machine=vm.name, is_ssh=index == 0, twin=twin)
     mine = tried.setdefault(index, [])
     mine.append(forward.host)
     if index == 0:
         moved = replace(forward, host=0)
     else:
-        moved = ports.replacement(forward, error, others=others, tried=mine)
+        moved = hostports.replacement(forward, error, others=others, tried=mine)
     return (*forwards[:index], moved, *forwards[index + 1 :])
 
 
