@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vagrantish.files import host_errors
+from vagrantish.provider.guestnet.find import snapshot_of
 from vagrantish.provider.supervisor.job import Job
 from vagrantish.provider.supervisor.start import environment
 from vagrantish.provider.xhyve.argv import links
@@ -19,7 +20,7 @@ HYPERKIT = "hyperkit"
 def job_of(
     vm: VmSpec, host: HostFacts, argv: tuple[str, ...], *, provider: str, options: XhyveOptions
 ) -> Job:
-    """Pure but for the user's environment, of which it takes what a hypervisor is to have."""
+    """Takes from the user's environment what a hypervisor is to have, and looks at the leases."""
     written = [str(disk.path) for disk in vm.disks if not disk.readonly]
     if vm.firmware is not None and vm.firmware.vars is not None:
         written.append(str(vm.firmware.vars))
@@ -32,10 +33,13 @@ def job_of(
         # hyperkit locks its disks itself, with flock(2) too (hyperkit src/lib/block_if.c).
         locks=() if provider == HYPERKIT else tuple(written),
         facts={
+            "uuid": vm.uuid,
             "mac": vm.mac,
             "hostname": vm.hostname,
             "ssh_port": vm.guest_ssh_port,
             "leases": options.leases,
+            # Without a MAC a new guest may be told by what is new there.
+            "leases_before": {} if vm.mac else snapshot_of(options.leases),
         },
     )
 
