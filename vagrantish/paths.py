@@ -176,6 +176,31 @@ class MachineLayout:
         return self.directory / "ended.json"
 
     @property
+    def tunnel_job(self) -> Path:
+        """Which ports ssh is to forward, and how."""
+        return self.directory / "tunnel.json"
+
+    @property
+    def tunnel_state(self) -> Path:
+        """Which processes do that."""
+        return self.directory / "tunnel.state"
+
+    @property
+    def tunnel_lock(self) -> Path:
+        """Held by the process that keeps the forwards open."""
+        return self.directory / "tunnel.lock"
+
+    @property
+    def tunnel_log(self) -> Path:
+        """What it and ssh had to say."""
+        return self.directory / "tunnel.log"
+
+    @property
+    def tunnel_socket(self) -> Path:
+        """There while the forwards are open."""
+        return self.directory / "fwd.sock"
+
+    @property
     def boot_failure(self) -> Path:
         """Why the last boot failed; not there when it did not."""
         return self.directory / "boot-failure.json"

@@ -151,6 +151,14 @@ def forwards(layout: MachineLayout) -> tuple[Forward, ...]:
         return ()
 
 
+def note_forwards(layout: MachineLayout, routes: tuple[Forward, ...]) -> None:
+    """Note the forwards of a provider that leaves them to others. Raises HostError."""
+    with changing(layout):
+        note = _note_of_live(layout)
+        if note is not None and note.get("forwards") != _rows_of(routes):
+            write_note(layout, {**note, "forwards": _rows_of(routes)})
+
+
 def read_note(layout: MachineLayout) -> dict[str, Any] | None:
     """What ``process.json`` holds; a damaged or foreign one counts as absent."""
     return _read_object(layout.process)
@@ -171,12 +179,15 @@ def note_of(
         "schema": SCHEMA,
         **identity_fields(process),
         "address": {"host": where[0], "port": where[1]},
-        "forwards": [
-            {"guest": f.guest, "host": f.host, "host_ip": f.host_ip, "proto": f.proto}
-            for f in routes
-        ],
+        "forwards": _rows_of(routes),
         "ready": False,
     }
+
+
+def _rows_of(routes: tuple[Forward, ...]) -> list[dict[str, Any]]:
+    return [
+        {"guest": f.guest, "host": f.host, "host_ip": f.host_ip, "proto": f.proto} for f in routes
+    ]
 
 
 def identity_fields(process: ProcessIdentity | None) -> dict[str, Any]:
