@@ -51,7 +51,7 @@ def _box(services: Services, box: BoxRef, machine: MachineConfig) -> Finding:
 
 def _ports(services: Services, project: Project, machine: MachineConfig) -> Iterator[Finding]:
     """Ports that may not move and are somebody else's now."""
-    from vagrantish.provider.qemu import ports as hostports
+    from vagrantish.provider import hostports
 
     if look.look(services.home, project.root, machine.name).process is not None:
         return
