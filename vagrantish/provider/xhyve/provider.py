@@ -60,7 +60,7 @@ class Xhyve:
 
     def argv(self, vm: VmSpec, host: HostFacts) -> tuple[str, ...]:
         """With sudo, where that starts it; what runs then is the same without it."""
-        return privilege.command((host.program, *self._words(vm)), host.privilege)
+        return privilege.command((host.program, *self._words(vm, host)), host.privilege)
 
     def learn_mac(self, vm: VmSpec, host: HostFacts, *, op: Op) -> str:
         """hyperkit's -M prints its usage, and v0.2.0 has none."""
@@ -69,7 +69,7 @@ class Xhyve:
         if host.privilege == privilege.TICKET:
             sudo.obtain(stdin_fd=None, op=op)
         return mac.learn(
-            privilege.command((host.program, "-M", *self._words(vm)), host.privilege),
+            privilege.command((host.program, "-M", *self._words(vm, host)), host.privilege),
             uuid=vm.uuid,
             env=start.environment(self.name),
             own_session=host.privilege != privilege.TICKET,
@@ -122,8 +122,8 @@ class Xhyve:
     ) -> StopOutcome:
         return stop.stop(layout, grace_s=grace_s, ask_guest=ask_guest, op=op)
 
-    def _words(self, vm: VmSpec) -> tuple[str, ...]:
-        return xhyve_argv(vm, self._options(vm))
+    def _words(self, vm: VmSpec, host: HostFacts) -> tuple[str, ...]:
+        return xhyve_argv(vm, self._options(vm), Flavour(host.flavour))
 
     def _options(self, vm: VmSpec) -> XhyveOptions:
         return vm.xhyve
