@@ -22,6 +22,7 @@ ROWS = (
     {"lifecycle"},
     {"box", "config", "machine", "provider", "provision", "seed", "ssh"},
     {
+        "bootlimits",
         "diagnosis",
         "formats",
         "files",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vagrantish.box import bootcmdline, checks, limits
-from vagrantish.box.limits import Provider
+from vagrantish import bootlimits
+from vagrantish.bootlimits import Provider
+from vagrantish.box import bootcmdline, checks
 from vagrantish.errors import BoxError
 from vagrantish.files import host_errors
 from vagrantish.model import ArtifactKind
@@ -57,7 +58,7 @@ def check(parts: Parts, *, label: str, memory: str = "", op: Op) -> None:
     with host_errors(f"read {parts.kernel}"):
         kernel = checks.kernel_at(parts.kernel)
     by_provider = {
-        provider: limits.problems(kernel, parts.initrd_bytes, parts.cmdline, None, provider)
+        provider: bootlimits.problems(kernel, parts.initrd_bytes, parts.cmdline, None, provider)
         for provider in Provider
     }
     if all(by_provider.values()):
@@ -77,10 +78,10 @@ def _too_little(kernel: Kernel, parts: Parts, memory: str) -> str:
         have = parse_size(memory)
     except ValueError:  # told with the other settings, where the box is used
         return ""
-    problems = limits.problems(kernel, parts.initrd_bytes, "", have, Provider.QEMU)
+    problems = bootlimits.problems(kernel, parts.initrd_bytes, "", have, Provider.QEMU)
     if problems:
         return problems[0]
-    needed = limits.memory_needed(kernel, parts.initrd_bytes, parts.unpacked_bytes)
+    needed = bootlimits.memory_needed(kernel, parts.initrd_bytes, parts.unpacked_bytes)
     if needed <= have:
         return ""
     return (

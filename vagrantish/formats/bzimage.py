@@ -31,7 +31,9 @@ class Kernel:
     protocol: int  # 0x020f is 2.15
     release: str  # "6.1.0-50-cloud-amd64 (debian-kernel@…) #1 SMP …"; "" where it does not tell
     cmdline_size: int  # without the final NUL
-    system_size: int  # what is loaded above 1 MiB
+    system_size: int  # what is loaded above 1 MiB: all that follows its setup code
+    relocatable: bool
+    alignment: int  # of where it may be put, if it is relocatable
     start: int  # where a loader puts that
     preferred: int  # where it moves itself to, if that is further up
     init_size: int  # what it needs there to unpack itself, in whole pages
@@ -66,7 +68,8 @@ def parse(head: bytes, size_bytes: int) -> Kernel:
         )
     if not load_flags & _LOADED_HIGH:
         raise KernelError("it is a zImage, an old kind of kernel that loads below 1 MiB")
-    expected = (setup_sectors + 1) * 512 + system_size * 16
+    setup_size = (setup_sectors + 1) * 512
+    expected = setup_size + system_size * 16
     if size_bytes < expected:
         raise KernelError(
             f"it is cut short: {size_bytes} bytes, and its header promises {expected}"
@@ -78,7 +81,9 @@ def parse(head: bytes, size_bytes: int) -> Kernel:
         protocol=protocol,
         release=_release(head, release_at),
         cmdline_size=cmdline_size,
-        system_size=system_size * 16,
+        system_size=size_bytes - setup_size,
+        relocatable=bool(relocatable),
+        alignment=alignment,
         start=_up(_LOAD_MIN, alignment) if relocatable else preferred,
         preferred=preferred,
         init_size=_up(init_size, _PAGE),

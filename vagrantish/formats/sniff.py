@@ -15,6 +15,7 @@ _AT_START = (
     (b"PK\x03\x04", "a zip file"),
     (b"QFI\xfb", "a qcow2 disk image"),
     (b"KDMV", "a vmdk disk image"),
+    (b"# Disk DescriptorFile", "a vmdk disk image"),
     (b"vhdxfile", "a vhdx disk image"),
     (b"070701", "a cpio archive"),
     (b"070702", "a cpio archive"),
@@ -25,6 +26,7 @@ _AT_START = (
 
 
 _INSIDE = (
+    (0x40, b"\x7f\x10\xda\xbe", "a vdi disk image"),
     (0x202, b"HdrS", "an x86 Linux kernel"),
     (0x38, b"ARM\x64", "an arm64 Linux kernel"),
     (4, b"zimg", "a compressed EFI kernel (zboot)"),

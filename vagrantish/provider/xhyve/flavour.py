@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-_VERSION = re.compile(r"^(xhyve|hyperkit): v?(\d[\w.+-]*)", re.MULTILINE)
+# The word in front is the name of the program's file.
+_VERSION = re.compile(r"^([^\n:]{1,100}): v?(\d[\w.+-]*|HEAD[\w.+-]*)$", re.MULTILINE)
+_HYPERKIT = re.compile(r"\b(docker|moby)/hyperkit\b", re.IGNORECASE)
+_XHYVE = re.compile(r"\b[bx]hyve\b", re.IGNORECASE)
 _FLAGS = re.compile(r"\[-(\w+)\]")
 
 
@@ -22,11 +25,16 @@ def version_of(text: str) -> str:
 
 
 def flavour_of(help_text: str, version_text: str) -> Flavour | None:
-    """None when it is neither of them; -h lists what the program takes (xhyve src/xhyve.c:861)."""
+    """None when it is neither of them; -h lists what the program takes (xhyve src/xhyve.c:861).
+
+    hyperkit's -h tells nothing: it says where to look for more.
+    """
     found = _VERSION.search(version_text)
     if found is None:
         return None
-    if found[1] == "hyperkit" or "docker/hyperkit" in version_text:
+    if _HYPERKIT.search(version_text):
         return Flavour.HYPERKIT
+    if not _XHYVE.search(version_text):
+        return Flavour.HYPERKIT if found[1] == "hyperkit" else None
     flags = _FLAGS.search(help_text)
     return Flavour.HEAD if flags is not None and "M" in flags[1] else Flavour.OLD

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from vagrantish.box.limits import Provider, memory_needed, problems
+from vagrantish.bootlimits import Provider, memory_needed, problems
 from vagrantish.formats.bzimage import Kernel
 from vagrantish.units import GIB, MIB
 
@@ -18,6 +18,8 @@ TINY_CORE = Kernel(
     release="3.16.6-tinycore64 (tc@box) #777 SMP",
     cmdline_size=2047,
     system_size=3 * MIB,
+    relocatable=True,
+    alignment=16 * MIB,
     start=16 * MIB,
     preferred=16 * MIB,
     init_size=0xE77000,
@@ -97,8 +99,18 @@ def test_xhyve_counts_the_final_nul_of_the_command_line_in(
     assert found == refusing
 
 
-def test_xhyve_refuses_a_kernel_bigger_than_the_memory_it_asks_for() -> None:
-    odd = replace(TINY_CORE, system_size=TINY_CORE.init_size + 16)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"system_size": TINY_CORE.init_size + 1},
+        {"system_size": 0},
+        {"alignment": 0},
+        {"alignment": 3 * MIB},
+        {"relocatable": False, "start": MIB - 1},
+    ],
+)
+def test_xhyve_refuses_a_kernel_whose_header_contradicts_itself(changes: dict[str, int]) -> None:
+    odd = replace(TINY_CORE, **changes)  # type: ignore[arg-type]
 
     assert problems(odd, 0, "", None, QEMU) == ()
     assert problems(odd, 0, "", None, XHYVE)

@@ -52,7 +52,8 @@ def problems(
     ``initrd_bytes`` is 0 without one. Without ``memory_bytes``: whatever memory a machine has.
     """
     low = _LOW[provider].of(memory_bytes)
-    found = [_cmdline(kernel, len(cmdline.encode()), provider), _size(kernel, provider)]
+    length = len(cmdline.encode("utf-8", "surrogateescape"))
+    found = [_cmdline(kernel, length, provider), _header(kernel, provider)]
     if kernel.end > low:
         found.append(
             f"{_name(kernel)} unpacks itself in the first {format_size(kernel.end)} of memory, and "
@@ -87,9 +88,15 @@ def _cmdline(kernel: Kernel, size: int, provider: Provider) -> str:
     return f"the command line has {size} bytes, and at most {most} can be given to that kernel"
 
 
-def _size(kernel: Kernel, provider: Provider) -> str:
-    if provider is Provider.XHYVE and kernel.system_size > kernel.init_size:
+def _header(kernel: Kernel, provider: Provider) -> str:
+    """What of it only xhyve goes by (xhyve src/firmware/kexec.c:97-122)."""
+    if provider is not Provider.XHYVE:
+        return ""
+    if not 0 < kernel.system_size <= kernel.init_size:
         return "the kernel's header asks for less memory than the kernel itself takes"
+    is_power_of_2 = kernel.alignment > 0 and not kernel.alignment & (kernel.alignment - 1)
+    if kernel.start < MIB or (kernel.relocatable and not is_power_of_2):
+        return "the kernel's header names no place in memory where it can be put"
     return ""
 
 
