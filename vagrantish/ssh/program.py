@@ -66,9 +66,9 @@ def _settings(target: Target) -> list[tuple[str, str]]:
     return [
         ("User", target.user),
         ("Port", str(target.address_port)),
-        ("IdentityFile", _quoted(str(target.key_file))),
+        ("IdentityFile", quoted(str(target.key_file))),
         ("IdentitiesOnly", "yes"),
-        ("UserKnownHostsFile", _quoted(str(target.known_hosts))),
+        ("UserKnownHostsFile", quoted(str(target.known_hosts))),
         ("GlobalKnownHostsFile", os.devnull),
         ("HostKeyAlias", target.alias),
         ("StrictHostKeyChecking", "yes"),
@@ -83,10 +83,10 @@ def _settings(target: Target) -> list[tuple[str, str]]:
 
 def check_path(path: str) -> None:
     """Raises HostError for a folder that ssh could not be told of."""
-    _quoted(path)
+    quoted(path)
 
 
-def _quoted(path: str) -> str:
+def quoted(path: str) -> str:
     """A path as one word of ssh's settings, where % starts a token."""
     if any(text in path for text in _UNQUOTABLE):
         raise HostError(

@@ -1,0 +1,234 @@
+"""The ports of a machine whose provider cannot forward: ssh does, as long as the machine runs."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import vagrantish
+from vagrantish.errors import HostError, ProviderError, SSHError
+from vagrantish.events import Cancel
+from vagrantish.files import host_errors, write_atomic
+from vagrantish.model import Forward
+from vagrantish.provider import child, hostports, running, signals
+from vagrantish.ssh import tunnel
+from vagrantish.ssh.program import find_ssh
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from vagrantish.events import Op
+    from vagrantish.paths import MachineLayout
+    from vagrantish.proc import ProcessIdentity
+    from vagrantish.ssh.target import Target
+
+_LAUNCH_S = 15.0
+_ASK_S = 3.0
+_END_S = 4.0
+_ATTEMPTS = 20
+# What OpenSSH says where another program was faster (channels.c, channel_setup_fwd_listener_tcpip).
+_TAKEN = "cannot listen to port"
+
+
+def open_forwards(
+    target: Target,
+    layout: MachineLayout,
+    forwards: tuple[Forward, ...],
+    process: ProcessIdentity,
+    *,
+    provider: str,
+    op: Op,
+) -> tuple[Forward, ...]:
+    """Have ``forwards`` open while ``process`` lives: as they came out. Safe to repeat.
+
+    What is open is noted for ``running.forwards``. Raises PortTaken, ProviderError, SSHError,
+    HostError, Cancelled; then none is open.
+    """
+    refused = hostports.unforwardable(forwards, provider=provider)
+    if refused:
+        raise ProviderError("\n".join(problem.message for problem in refused), hint=refused[0].hint)
+    # A supervisor outlives the hypervisor where the guest reboots.
+    process = running.find_supervisor(layout) or process
+    before = tunnel.read_job(layout)
+    wanted = _rows(forwards)
+    if before is not None and (before.wanted, before.process) == (wanted, process):
+        found = _forwards_in(before.forwards)
+        if tunnel.is_open(layout) and before.argv == _argv(target, found, op):
+            running.note_forwards(layout, found)
+            return found
+    else:
+        found = ()
+    close_forwards(layout, op=op)
+    if not forwards:
+        running.note_forwards(layout, ())
+        return ()
+    first = tuple(map(_as_before, forwards, found)) if len(found) == len(forwards) else forwards
+    try:
+        opened, reasons = _open(target, layout, first, wanted, process, op)
+        running.note_forwards(layout, opened)
+    except BaseException:
+        close_forwards(layout, op=replace(op, cancel=Cancel()))
+        raise
+    _tell_moved(forwards, opened, reasons, op)
+    return opened
+
+
+def close_forwards(layout: MachineLayout, *, op: Op) -> None:
+    """End what keeps them open, also what of it a killed process left. Safe to repeat.
+
+    Raises ProviderError where it belongs to another user.
+    """
+    state = tunnel.read_state(layout)
+    if state.keeper is not None:
+        what = f"the forwards of machine {op.machine}"
+        signals.send(state.keeper, signal.SIGTERM, what=what)
+        if not signals.gone(state.keeper, _END_S, Cancel()):
+            signals.kill(state.keeper, what=what)
+    state = tunnel.read_state(layout)
+    if layout.tunnel_socket.exists():
+        with suppress(HostError):
+            child.run(tunnel.exit_argv(find_ssh(), layout.tunnel_socket), timeout_s=_ASK_S)
+    if state.ssh is not None and not signals.gone(state.ssh, _ASK_S, Cancel()):
+        signals.kill(state.ssh, what=f"the ssh of machine {op.machine}")
+    with host_errors(f"clear {layout.directory}"):
+        for path in (layout.tunnel_job, layout.tunnel_state, layout.tunnel_socket):
+            path.unlink(missing_ok=True)
+
+
+def are_open(layout: MachineLayout) -> bool:
+    return tunnel.is_open(layout)
+
+
+def _open(
+    target: Target,
+    layout: MachineLayout,
+    forwards: tuple[Forward, ...],
+    wanted: tuple[dict[str, Any], ...],
+    process: ProcessIdentity,
+    op: Op,
+) -> tuple[tuple[Forward, ...], dict[int, str]]:
+    """The forwards on ports they could have, and why which ones were moved."""
+    reasons: dict[int, str] = {}
+    picked = forwards
+    for _ in range(_ATTEMPTS):
+        op.cancel.check()
+        picked = _on_free_ports(picked, reasons, op.machine)
+        job = tunnel.Job(
+            argv=_argv(target, picked, op), process=process, wanted=wanted, forwards=_rows(picked)
+        )
+        write_atomic(layout.tunnel_job, job.to_json(), mode=0o600)
+        said = _launch(layout, target, op)
+        if said == "":
+            return picked, reasons
+        if _TAKEN not in said:
+            raise SSHError(
+                f"the ports of machine {op.machine} cannot be forwarded: {said}",
+                hint=f"{layout.tunnel_log} has all that ssh said; `vx ssh {op.machine}` uses the "
+                "same way into the guest.",
+            )
+        # Whoever was faster is looked into by the next turn; ports of no wish are picked anew.
+        picked = tuple(
+            replace(now, host=0) if first.host == 0 else now
+            for now, first in zip(picked, forwards, strict=True)
+        )
+    raise ProviderError(
+        f"ssh was refused {_ATTEMPTS} times the ports of machine {op.machine}",
+        hint="Set `host = 0` in its [[forward]] tables to take any free port.",
+    )
+
+
+def _launch(layout: MachineLayout, target: Target, op: Op) -> str:
+    """Start the keeper; what it said when it could not open the ports, else ""."""
+    finished = child.run(
+        (sys.executable, "-P", "-m", "vagrantish.ssh.keeper", str(layout.tunnel_job)),
+        timeout_s=_LAUNCH_S + target.connect_timeout_s,
+        cancel=op.cancel,
+        extra_env={"PYTHONPATH": str(Path(vagrantish.__file__).resolve().parents[1])},
+    )
+    if finished.status == 0:
+        return ""
+    if finished.status is None:
+        return "ssh did not get through to the guest in time"
+    return finished.output or f"status {finished.status}"
+
+
+def _argv(target: Target, forwards: tuple[Forward, ...], op: Op) -> tuple[str, ...]:
+    return tunnel.master_argv(find_ssh(), target, forwards, machine=op.machine)
+
+
+def _on_free_ports(
+    forwards: tuple[Forward, ...], reasons: dict[int, str], machine: str
+) -> tuple[Forward, ...]:
+    """``forwards``, moved where their port is taken. Raises PortTaken, ProviderError."""
+    picked = list(forwards)
+    order = sorted(range(len(picked)), key=lambda i: (picked[i].auto, i))
+    settled: list[Forward] = []
+    for index in order:
+        forward = picked[index]
+        if forward.host == 0:
+            forward = replace(forward, host=_any_port(forward, machine))
+        twin = next((f for f in settled if hostports.overlap(forward, f)), None)
+        error = 0 if twin is not None else hostports.bind_error(forward)
+        if twin is not None or error:
+            if not forward.auto or hostports.is_hopeless(error):
+                raise hostports.refusal(forward, error, machine=machine, is_ssh=False, twin=twin)
+            reasons[index] = _reason(forward, error, twin)
+            others = (*settled, *(f for i, f in enumerate(picked) if i != index))
+            forward = hostports.replacement(forward, error, others=others, tried=())
+        picked[index] = forward
+        settled.append(forward)
+    return tuple(picked)
+
+
+def _reason(forward: Forward, error: int, twin: Forward | None) -> str:
+    if twin is not None:
+        return "is wanted twice by this machine"
+    if hostports.is_reserved(error):
+        return "is reserved for root"
+    return f"is taken by {hostports.holder(forward)}"
+
+
+def _any_port(forward: Forward, machine: str) -> int:
+    """One that is free now; OpenSSH takes no 0 for a port of its own host."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((forward.host_ip, 0))
+        except OSError as error:
+            raise hostports.refusal(
+                forward, error.errno or 0, machine=machine, is_ssh=False
+            ) from error
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _tell_moved(
+    wanted: tuple[Forward, ...], opened: tuple[Forward, ...], reasons: dict[int, str], op: Op
+) -> None:
+    for index, (before, after) in enumerate(zip(wanted, opened, strict=True)):
+        if before.host not in (0, after.host):
+            op.note(
+                f"Host port {before.host} {reasons.get(index, 'is taken')}: "
+                f"guest port {after.guest} is at {after.host_ip}:{after.host} ({after.proto})"
+            )
+
+
+def _as_before(forward: Forward, found: Forward) -> Forward:
+    """Where it was moved to in this run it stays, if it may."""
+    return replace(forward, host=found.host) if forward.auto or forward.host == 0 else forward
+
+
+def _rows(forwards: tuple[Forward, ...]) -> tuple[dict[str, Any], ...]:
+    return tuple(map(asdict, forwards))
+
+
+def _forwards_in(rows: tuple[dict[str, Any], ...]) -> tuple[Forward, ...]:
+    """Empty where they are none of ours."""
+    try:
+        return tuple(Forward(**row) for row in rows)
+    except TypeError:
+        return ()
