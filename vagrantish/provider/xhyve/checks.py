@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vagrantish.errors import Problem
+from vagrantish.errors import Problem, ProviderError
 from vagrantish.paths import SOCKET_PATH_MAX
 from vagrantish.provider import inputs
 from vagrantish.provider.xhyve import bootchecks, extra, privilege
@@ -34,6 +34,17 @@ def problems(vm: VmSpec, host: HostFacts, *, provider: str) -> Iterator[Problem]
     yield from bootchecks.problems(vm, host)
     yield from _disk_problems(vm, host, provider)
     yield from _extra_problems(vm, host, provider)
+
+
+def check(vm: VmSpec, host: HostFacts, *, provider: str) -> None:
+    """Once more when all of the machine's own files are made: xhyve loads an initrd that is too big
+    over the kernel without a word. Raises ProviderError."""
+    found = tuple(problems(vm, host, provider=provider))
+    if found:
+        raise ProviderError(
+            "\n".join(problem.message for problem in found),
+            hint="; ".join(dict.fromkeys(problem.hint for problem in found if problem.hint)),
+        )
 
 
 def warnings(vm: VmSpec, host: HostFacts) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from vagrantish.errors import HostError, ProviderError
 from vagrantish.provider import child
 from vagrantish.provider.base import HostFacts
 from vagrantish.provider.xhyve.flavour import flavour_of, version_of
-from vagrantish.provider.xhyve.privilege import Facts, privilege_of
+from vagrantish.provider.xhyve.privilege import Facts, is_named_in, privilege_of, refusal
 
 if TYPE_CHECKING:
     from vagrantish.events import Op
@@ -58,12 +58,11 @@ def probe(name: str, options: XhyveOptions, *, op: Op) -> HostFacts:
             f"{program} is not a working {name}: {_said(told)}",
             hint=f"Correct `binary` under [{name}], or install it again. {_INSTALL[name]}",
         )
-    privilege = privilege_of(facts_of(program), options.root)
+    facts = facts_of(program, is_named=program != _on_path(name))
+    privilege = privilege_of(facts, options.root)
     if privilege is None:
-        raise ProviderError(
-            f"{name} needs root for its guest's network, and there is no way to it",
-            hint=f'Set `root = "auto"` under [{name}], or use `provider = "qemu"`.',
-        )
+        message, hint = refusal(facts, options.root, name=name, program=program, user=_user())
+        raise ProviderError(message, hint=hint)
     return HostFacts(
         program=program,
         version=version_of(told.output),
@@ -84,7 +83,8 @@ def host_lacks() -> str:
     return ""
 
 
-def facts_of(program: str) -> Facts:
+def facts_of(program: str, *, is_named: bool) -> Facts:
+    """``is_named``: settings name it, and it is not the one on PATH."""
     with_sudo = shutil.which("sudo") is not None
     try:
         found = os.stat(program)
@@ -99,14 +99,36 @@ def facts_of(program: str) -> Facts:
         is_setuid=is_setuid,
         entitlements=entitlements,
         has_sudo=with_sudo,
-        sudo_is_free=needs_sudo and sudo_is_free(program),
+        sudo_is_free=needs_sudo and sudo_is_free(program, is_named=is_named),
+        is_named=is_named,
     )
 
 
-def sudo_is_free(program: str) -> bool:
-    """Whether sudo runs ``program`` without a password, whatever it remembers (-k)."""
+def sudo_is_free(program: str, *, is_named: bool) -> bool:
+    """Whether sudo runs ``program`` without a password, whatever it remembers (-k).
+
+    That is tried; one that only settings name is not, unless a rule names it too.
+    """
+    if is_named:
+        listing = child.run(("sudo", "-k", "-n", "-l"), timeout_s=_ASK_S).output
+        if not is_named_in(listing, program):
+            return False
     finished = child.run(("sudo", "-k", "-n", program, "-v"), timeout_s=_ASK_S)
     return finished.status == 0
+
+
+def _on_path(name: str) -> str:
+    found = shutil.which(name)
+    return os.path.abspath(found) if found is not None else ""
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"#{os.getuid()}"
 
 
 def _entitlements(program: str) -> str:
