@@ -104,7 +104,7 @@ SYNONYMS: Mapping[str, str] = {
     "connect": "ssh", "exec": "ssh", "login": "ssh", "shell": "ssh",
     "copy": "cp", "scp": "cp", "upload": "cp",
     "attach": "console", "log": "logs", "serial": "console",
-    "check": "validate", "diagnose": "doctor", "diagnose": "explain", "new": "init", "show": "config", "why": "explain",
+    "check": "validate", "diagnose": "explain", "new": "init", "show": "config", "why": "explain",
 }  # fmt: skip
 
 

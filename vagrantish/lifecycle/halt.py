@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vagrantish.errors import VxError
+from vagrantish.errors import SSHError
 from vagrantish.events import Cancel
 from vagrantish.files import sweep
 from vagrantish.lifecycle import boot, connect, look
+from vagrantish.provider.base import AsksForRoot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from vagrantish.events import Op
     from vagrantish.lifecycle.look import View
     from vagrantish.lifecycle.services import Services
-    from vagrantish.provider.base import StopOutcome
+    from vagrantish.paths import MachineLayout
+    from vagrantish.provider.base import Provider, StopOutcome
 
 _ASK_TIMEOUT_S = 10
 
@@ -55,6 +58,7 @@ def halt(
             return HaltResult(machine=name, outcome=None, seconds=0)
         layout = services.machines.layout(view.record)
         provider = services.provider(view.record.provider)
+        _authorize(provider, layout, op=op)
         if view.process is None:
             # Sweeps what a killed hypervisor left lying about.
             outcome = provider.stop(layout, grace_s=0, ask_guest=None, op=op)
@@ -84,11 +88,17 @@ def destroy(
         if view.record is None:
             sweep(services.home.tmp)  # a disk that a killed vx was just removing
             return DestroyResult(machine=name, existed=False)
+        provider = services.provider(view.record.provider)
+        _authorize(provider, services.machines.layout(view.record), op=op)
         with op.step("destroy", "Destroying"):
-            provider = services.provider(view.record.provider)
             boot.stop_now(provider, services.machines.layout(view.record), op=op)
             services.machines.delete(view.record, project_root)
         return DestroyResult(machine=name, existed=True)
+
+
+def _authorize(provider: Provider, layout: MachineLayout, *, op: Op) -> None:
+    if isinstance(provider, AsksForRoot):
+        provider.authorize_stop(layout, op=op)
 
 
 def _look(services: Services, project_root: Path, name: str, machine_id: str | None) -> View:
@@ -101,17 +111,16 @@ def _look(services: Services, project_root: Path, name: str, machine_id: str | N
 
 
 def _ask_guest(services: Services, view: View, op: Op) -> None:
-    """Poweroff over ssh, for a guest that ignores its power button; failing is fine."""
+    """Poweroff over ssh, for a guest that ignores its power button. Raises SSHError, MachineError."""
     from vagrantish.ssh.client import connect as ssh_connect
 
     calm = replace(op, cancel=Cancel())
-    try:
-        target = connect.target(services.home, view)
-        with ssh_connect(target, op=calm, timeout_s=_ASK_TIMEOUT_S) as client:
+    target = connect.target(services.home, view)
+    with ssh_connect(target, op=calm, timeout_s=_ASK_TIMEOUT_S) as client:
+        # What powers off often hangs up before it answers.
+        with suppress(SSHError):
             client.exec(
                 "if [ $(id -u) = 0 ]; then poweroff; else sudo -n poweroff; fi",
                 timeout_s=_ASK_TIMEOUT_S,
                 op=calm,
             )
-    except VxError as error:
-        op.note(f"The guest could not be asked to power off over ssh: {error.message}")

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import MachineError
-from vagrantish.provider.base import LearnsMac, UuidRefused
+from vagrantish.provider.base import AsksForRoot, LearnsMac, UuidRefused
 from vagrantish.provider.registry import AUTO, check_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vagrantish.events import Op
     from vagrantish.lifecycle.services import Services
     from vagrantish.machine.record import Record
@@ -63,6 +65,13 @@ def provider_of(
             f"to make it anew with {name}.",
         )
     return choice.provider
+
+
+def authorize(chosen: Iterable[Hypervisor], *, op: Op) -> None:
+    """Have the user asked for a password that is needed, once, before anything begins."""
+    for hypervisor in chosen:
+        if isinstance(hypervisor.provider, AsksForRoot):
+            hypervisor.provider.authorize_start(hypervisor.host, op=op)
 
 
 def new_mac(provider: Provider, unique: uuid.UUID) -> str:

@@ -77,6 +77,7 @@ def up(
     machines = with_needed(services, project, machines)
     down = [machine for machine in machines if not _is_up(services, project, machine)]
     chosen = {machine.name: _probe(services, project, machine, op=op) for machine in down}
+    hypervisors.authorize(chosen.values(), op=op)
     boxes = {machine.name: resolve_box(services, machine.box, op=op) for machine in down}
     locking.check_scripts(services, machines)
     locking.remember(services, boxes.values())

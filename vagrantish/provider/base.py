@@ -126,5 +126,16 @@ class LearnsMac(Protocol):
         """
 
 
+@runtime_checkable
+class AsksForRoot(Protocol):
+    """A provider that may need its user to type a password, before anything is started or ended."""
+
+    def authorize_start(self, host: HostFacts, *, op: Op) -> None:
+        """Raises ProviderError when that cannot be had."""
+
+    def authorize_stop(self, layout: MachineLayout, *, op: Op) -> None:
+        """Asks only where there is somebody: a guest may still power itself off."""
+
+
 class UuidRefused(ProviderError):
     """The host has no network interface for this UUID."""

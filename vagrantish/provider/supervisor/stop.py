@@ -108,6 +108,12 @@ def _shut_down(
     return _is_over(layout, deadline - time.monotonic(), op.cancel)
 
 
+def privilege_of(layout: MachineLayout) -> str:
+    """How the machine's hypervisor became root; "" where it did not."""
+    job = _job_of(layout)
+    return job.privilege if job is not None else ""
+
+
 def press_button(layout: MachineLayout) -> None:
     """The guest may ignore it. Raises ProviderError."""
     job = _job_of(layout)

@@ -62,12 +62,20 @@ class Xhyve:
         """With sudo, where that starts it; what runs then is the same without it."""
         return privilege.command((host.program, *self._words(vm, host)), host.privilege)
 
+    def authorize_start(self, host: HostFacts, *, op: Op) -> None:
+        if host.privilege == privilege.TICKET:
+            sudo.obtain(stdin_fd=op.terminal, op=op)
+
+    def authorize_stop(self, layout: MachineLayout, *, op: Op) -> None:
+        needs_ticket = stop.privilege_of(layout) == privilege.TICKET
+        if needs_ticket and op.terminal is not None and running.find_hypervisor(layout) is not None:
+            sudo.obtain(stdin_fd=op.terminal, op=op)
+
     def learn_mac(self, vm: VmSpec, host: HostFacts, *, op: Op) -> str:
         """hyperkit's -M prints its usage, and v0.2.0 has none."""
         if host.flavour != Flavour.HEAD:
             return ""
-        if host.privilege == privilege.TICKET:
-            sudo.obtain(stdin_fd=None, op=op)
+        self.authorize_start(host, op=op)
         return mac.learn(
             privilege.command((host.program, "-M", *self._words(vm, host)), host.privilege),
             uuid=vm.uuid,
@@ -79,8 +87,10 @@ class Xhyve:
 
     def start(self, vm: VmSpec, host: HostFacts, *, op: Op) -> Started:
         """Raises MachineBusy when it, or a user of its disks, runs already; ProviderError."""
-        if host.privilege == privilege.TICKET:
-            sudo.obtain(stdin_fd=None, op=op)
+        checks.check(vm, host, provider=self.name)
+        for text in checks.warnings(vm, host):
+            op.warn(text)
+        self.authorize_start(host, op=op)
         process = start.start(
             starting.job_of(
                 vm, host, self.argv(vm, host), provider=self.name, options=self._options(vm)

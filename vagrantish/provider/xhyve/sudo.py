@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import ProviderError
@@ -16,6 +17,9 @@ _WHY = (
     "macOS gives a network to xhyve only when it runs as root, so sudo asks for your password. "
     "vx itself stays yours. `vx doctor` shows how to do without."
 )
+
+
+_asking = threading.Lock()  # two machines at once want one password
 
 
 def has_ticket() -> bool:
@@ -34,6 +38,11 @@ def obtain(*, stdin_fd: int | None, op: Op) -> None:
 
     It is asked for only where ``stdin_fd`` is a terminal; None: nobody is to be asked.
     """
+    with _asking:
+        _obtain(stdin_fd, op)
+
+
+def _obtain(stdin_fd: int | None, op: Op) -> None:
     if has_ticket():
         return
     if stdin_fd is None or not os.isatty(stdin_fd):
