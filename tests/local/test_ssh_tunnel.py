@@ -420,6 +420,14 @@ def test_a_user_who_gives_up_leaves_nothing_behind(machine: Machine, sshd: Sshd)
     assert not machine.layout.tunnel_job.exists()
 
 
+def test_the_log_does_not_grow_for_ever(machine: Machine) -> None:
+    machine.layout.tunnel_log.write_bytes(b"channel 2: open failed\n" * 60_000)
+
+    machine.open(Forward(guest=80, host=0))
+
+    until(lambda: machine.layout.tunnel_log.stat().st_size < 1 << 16, "it is as long as before")
+
+
 def test_a_second_keeper_does_not_take_over(machine: Machine, service: TcpServer) -> None:
     machine.open(Forward(guest=service.port, host=0))
     before = machine.layout.tunnel_state.read_bytes()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LEASES = "/var/db/dhcpd_leases"
 _FOUND_MAX = 16
-_SNAPSHOT_MAX = 2000
+_SNAPSHOT_MAX = 500  # the note is read by every `vx status`
 
 
 @dataclass(frozen=True, kw_only=True)
