@@ -24,7 +24,7 @@ from vagrantish.lifecycle.changes import start_settings
 from vagrantish.lifecycle.create import user_of
 from vagrantish.lifecycle.spec import box_fields, has_disk, is_volatile, spec_of
 from vagrantish.model import BootMode, SeedKind
-from vagrantish.provider import running
+from vagrantish.provider import hostports, running
 from vagrantish.provision.memory import StepMemory
 from vagrantish.ssh.ready import Sources, wait_ready
 from vagrantish.units import whole_sectors
@@ -66,7 +66,10 @@ def plan_vm(
 
 def check(hypervisor: Hypervisor, vm: VmSpec) -> None:
     """Raises ProviderError naming every reason why ``vm`` cannot run here."""
-    problems = hypervisor.provider.problems(vm, hypervisor.host)
+    provider = hypervisor.provider
+    problems = provider.problems(vm, hypervisor.host)
+    if not provider.capabilities.forwards_ports:
+        problems += hostports.unforwardable(vm.forwards, provider=provider.name)
     if problems:
         raise ProviderError(
             "\n".join(problem.message for problem in problems),
@@ -154,11 +157,32 @@ def wait(
     try:
         running.note_address(layout, client.target.address_host, client.target.address_port)
         _finish_first_boot(services, machine, record, client, op=op)
+        keep_forwards(services, machine, record, provider, op=op)
     except BaseException:
         client.close()
         raise
     running.mark_ready(layout)
     return client
+
+
+def keep_forwards(
+    services: Services, machine: MachineConfig, record: Record, provider: Provider, *, op: Op
+) -> None:
+    """Open the ports of a guest that runs, where its hypervisor cannot; those that are stay so.
+
+    Raises PortTaken, ProviderError, SSHError.
+    """
+    if provider.capabilities.forwards_ports:
+        return
+    from vagrantish.lifecycle import forwarding
+
+    layout = services.machines.layout(record)
+    process, where = provider.find(layout), running.address(layout)
+    if process is not None and where is not None:
+        target = connect.target_of(record, layout, *where)
+        forwarding.open_forwards(
+            target, layout, machine.forwards, process, provider=provider.name, op=op
+        )
 
 
 def ending_of(provider: Provider, layout: MachineLayout) -> Ending | None:
@@ -244,3 +268,12 @@ def stop_now(provider: Provider, layout: MachineLayout, *, op: Op) -> None:
     """Cut the power, also while the user is cancelling."""
     calm = replace(op, cancel=Cancel())
     provider.stop(layout, grace_s=0, ask_guest=None, op=calm)
+    drop_forwards(layout, op=calm)
+
+
+def drop_forwards(layout: MachineLayout, *, op: Op) -> None:
+    """Close what ``keep_forwards`` opened; their keeper ends with the machine, but a little later."""
+    if layout.tunnel_job.exists() or layout.tunnel_state.exists():
+        from vagrantish.lifecycle import forwarding
+
+        forwarding.close_forwards(layout, op=op)

@@ -71,6 +71,7 @@ def halt(
                     op=op,
                 )
                 step.outcome = outcome.value
+        boot.drop_forwards(layout, op=op)
         return HaltResult(machine=name, outcome=outcome, seconds=time.monotonic() - began)
 
 

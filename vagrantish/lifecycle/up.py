@@ -174,6 +174,8 @@ def _up_one(
         client = _go_on(services, machine, record, op=op)
     else:
         outcome = WAS_RUNNING
+        provider = services.provider(record.provider)
+        boot.keep_forwards(services, machine, record, provider, op=op)
         _tell_what_waits(services, machine, record, op=op)
     if outcome != CREATED:
         services.machines.claim(record, project.root, op=op)

@@ -39,7 +39,7 @@ def job_of(
             "ssh_port": vm.guest_ssh_port,
             "leases": options.leases,
             # Without a MAC a new guest may be told by what is new there.
-            "leases_before": {} if vm.mac else snapshot_of(options.leases),
+            "leases_before": snapshot_of(options.leases),
         },
     )
 
