@@ -27,10 +27,12 @@ _TAKEN = {
     "h": "ends it with its help",
     "v": "ends it with its version",
 }
-_SLOT = re.compile(r"(?:(\d{1,3}):)??(?:(\d{1,2})(?::(\d))?),([^,]+)(?:,(.*))?", re.DOTALL)
+_SLOT = re.compile(
+    r"(?:(\d{1,3}):)??(?:(\d{1,2})(?::(\d))?),([^,]+)(?:,(.*))?", re.DOTALL | re.ASCII
+)
 _CARDS = ("virtio-net", "e1000", "virtio-vpnkit")
 _BLOCKS = ("virtio-blk", "ahci-hd", "ahci-cd")
-_BLOCK_OPTIONS = re.compile(r"ro|sync|direct|sectorsize=\d+(/\d+)?")
+_BLOCK_OPTIONS = re.compile(r"ro|sync|direct|sectorsize=(512|4096|512/4096)")
 _QCOW_OPTIONS = re.compile(r"format=.*|qcow-config=.*")
 _HARMLESS = ("hostbridge", "amd_hostbridge", "virtio-rnd", "dummy", "uart", *_BLOCKS)
 _OWN = {
@@ -69,7 +71,7 @@ def uses(words: Sequence[str], flavour: Flavour, taken: frozenset[tuple[int, int
             found += _slot_uses(value, flavour, places)
         elif letter == "l":
             found += _lpc_uses(value, flavour)
-        elif letter == "g" and not value.isdecimal():
+        elif letter == "g" and not re.fullmatch(r"\d{1,5}", value, re.ASCII):
             raise Refusal(f"-g {value} names no port")
     return found
 

@@ -1,0 +1,154 @@
+"""How xhyve becomes root, and who is never asked for it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vagrantish.provider.xhyve.privilege import (
+    ENTITLED,
+    NONE,
+    SETUID,
+    SUDO,
+    TICKET,
+    Facts,
+    command,
+    is_named_in,
+    privilege_of,
+    refusal,
+    setuid_commands,
+    sudoers_line,
+)
+
+USER = Facts(is_root=False, is_setuid=False, entitlements="", has_sudo=True, sudo_is_free=False)
+XHYVE = "/usr/local/bin/xhyve"
+# As `sudo -l` prints them (sudo 1.9.13).
+LISTING = """Matching Defaults entries for ada on mac:
+    env_reset, secure_path=/usr/bin\\:/bin, use_pty
+User ada may run the following commands on mac:
+    (root) PASSWD: /bin/ls, NOPASSWD: /usr/local/bin/xhyve, /my\\ dir/a\\,b\\:c\\=d\\#e
+    (root) NOPASSWD: /bin/a, PASSWD: /bin/b, SETENV: NOPASSWD: /bin/c
+    (ALL : ALL) NOPASSWD: /bin/echo hi, /opt/*/xhyve, /opt/dir/
+    (ALL : ALL) ALL"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "root", "expected"),
+    [
+        ({"is_root": True, "is_setuid": True}, "auto", NONE),
+        ({"is_setuid": True, "sudo_is_free": True}, "never", SETUID),
+        ({"entitlements": "[Key] com.apple.vm.networking"}, "never", ENTITLED),
+        ({"entitlements": "[Key] com.apple.security.hypervisor"}, "never", None),
+        ({"sudo_is_free": True}, "auto", SUDO),
+        ({}, "sudo", TICKET),
+        ({"sudo_is_free": True}, "never", None),
+        ({"has_sudo": False}, "auto", None),
+    ],
+)
+def test_the_ways_to_root_are_tried_in_their_order(
+    changes: dict[str, object], root: str, expected: str | None
+) -> None:
+    facts = replace(USER, **changes)  # type: ignore[arg-type]
+
+    assert privilege_of(facts, root) == expected
+
+
+def test_a_program_that_settings_name_gets_root_by_a_rule_only() -> None:
+    named = replace(USER, is_named=True)
+
+    assert privilege_of(named, "sudo") is None
+    assert privilege_of(replace(named, sudo_is_free=True), "auto") == SUDO
+    assert privilege_of(replace(named, is_setuid=True), "auto") == SETUID
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        (XHYVE, True),
+        ("/my dir/a,b:c=d#e", True),
+        ("/bin/a", True),
+        ("/bin/c", True),
+        ("/bin/b", False),  # asks for a password
+        ("/bin/ls", False),
+        ("/bin/echo", False),  # with one argument only
+        ("/bin/echo hi", False),
+        ("/opt/*/xhyve", False),
+        ("/opt/a/xhyve", False),
+        ("/opt/dir/xhyve", False),
+        ("ALL", False),
+        ("/tmp/evil", False),
+    ],
+)
+def test_a_rule_names_a_program_where_it_is_for_just_that_path(
+    program: str, expected: bool
+) -> None:
+    assert is_named_in(LISTING, program) is expected
+
+
+def test_a_rule_for_every_program_names_none() -> None:
+    assert not is_named_in("User ada may run:\n    (ALL) NOPASSWD: ALL", XHYVE)
+
+
+def test_a_refusal_says_why_and_names_the_three_ways() -> None:
+    message, hint = refusal(USER, "never", name="xhyve", program=XHYVE, user="ada")
+
+    assert 'root = "never"' in message
+    assert "sudo chown root /usr/local/bin/xhyve && sudo chmod u+s /usr/local/bin/xhyve" in hint
+    assert "ada ALL=(root) NOPASSWD: /usr/local/bin/xhyve, /bin/kill" in hint
+    assert "com.apple.vm.networking" in hint
+    assert hint.index("chmod") < hint.index("NOPASSWD")
+
+
+def test_a_refusal_of_a_named_program_says_that_it_needs_a_rule() -> None:
+    named = replace(USER, is_named=True)
+
+    message, _ = refusal(named, "auto", name="xhyve", program="/p/x", user="ada")
+
+    assert message.endswith(
+        "sudo runs a program that settings name only by a rule of its own for /p/x"
+    )
+    without, _ = refusal(
+        replace(named, has_sudo=False), "auto", name="xhyve", program="/p/x", user="ada"
+    )
+    assert "there is no sudo" in without
+
+
+@pytest.mark.parametrize(
+    ("user", "program", "line"),
+    [
+        # All but the last were read back by cvtsudoers (sudo 1.9.13) as they were meant.
+        ("ada", XHYVE, "ada ALL=(root) NOPASSWD: /usr/local/bin/xhyve, /bin/kill"),
+        ("ada", "/a b/x", "ada ALL=(root) NOPASSWD: /a\\ b/x, /bin/kill"),
+        ("ada", "/a,b:c=d#e", "ada ALL=(root) NOPASSWD: /a\\,b\\:c\\=d\\#e, /bin/kill"),
+        ("DOM\\ada l", "/x(1)!", "DOM\\\\ada\\ l ALL=(root) NOPASSWD: /x(1)!, /bin/kill"),
+        ("ALL", "/x", "\\ALL ALL=(root) NOPASSWD: /x, /bin/kill"),
+        ("%admin", "/x", "\\%admin ALL=(root) NOPASSWD: /x, /bin/kill"),
+        ("ada", "/a*/x", ""),
+    ],
+)
+def test_the_rule_for_sudo_is_one_that_sudo_reads(user: str, program: str, line: str) -> None:
+    assert sudoers_line(user, program) == line
+
+
+@given(st.text(min_size=1).map(lambda text: f"/{text}"))
+def test_a_rule_that_is_printed_is_one_line_for_one_path(program: str) -> None:
+    line = sudoers_line("ada", program)
+
+    if line:
+        listed = f"    (root) {line.partition('(root) ')[2]}"
+        assert not re.search(r"[*?\[\n]", line)
+        if len(line.splitlines()) == 1:
+            assert is_named_in(listed, program)
+
+
+def test_what_a_shell_would_change_is_quoted() -> None:
+    assert setuid_commands("/a b/x;y") == "sudo chown root '/a b/x;y' && sudo chmod u+s '/a b/x;y'"
+
+
+def test_sudo_stands_before_what_it_starts() -> None:
+    assert command(("x",), SUDO) == command(("x",), TICKET) == ("sudo", "-n", "x")
+    assert command(("x",), SETUID) == command(("x",), NONE) == ("x",)
