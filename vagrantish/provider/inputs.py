@@ -24,6 +24,11 @@ def is_own(vm: VmSpec, path: Path) -> bool:
     return vm.layout.directory in path.parents
 
 
+def comes_later(vm: VmSpec, path: Path) -> bool:
+    """Whether it is one of those, and not made yet."""
+    return is_own(vm, path) and not os.path.lexists(path)
+
+
 def read_head(path: Path, count: int) -> tuple[bytes, int]:
     """Its first bytes, and how many it has. Raises OSError, also for what is no file."""
     if not path.is_file():

@@ -105,7 +105,7 @@ def _kernel_problems(vm: VmSpec, path: Path) -> Iterator[Problem]:
     try:
         kernel = bzimage.parse(*inputs.read_head(path, bzimage.HEAD_BYTES))
     except OSError as error:
-        if path.exists() or not inputs.is_own(vm, path):
+        if not inputs.comes_later(vm, path):
             yield inputs.unreadable(vm, "kernel", path, error)
         return
     except bzimage.KernelError as error:
@@ -145,7 +145,7 @@ def _initrd(vm: VmSpec, path: Path) -> tuple[int, Problem | None]:
     try:
         _, size = inputs.read_head(path, 1)
     except OSError as error:
-        if not path.exists() and inputs.is_own(vm, path):
+        if inputs.comes_later(vm, path):
             return 0, None
         return 0, inputs.unreadable(vm, "initrd", path, error)
     if size == 0:

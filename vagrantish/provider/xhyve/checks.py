@@ -15,7 +15,7 @@ from vagrantish.provider.xhyve.argv import DISKS_MAX, memory_mib, slots_of
 from vagrantish.provider.xhyve.flavour import Flavour
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from vagrantish.model import VmSpec
     from vagrantish.provider.base import HostFacts
@@ -138,7 +138,7 @@ def _disk_problems(vm: VmSpec, host: HostFacts, provider: str) -> Iterator[Probl
         )
     yield from inputs.raw_problems(vm, provider)
     for disk in vm.disks:
-        if not disk.path.exists() and inputs.is_own(vm, disk.path):
+        if inputs.comes_later(vm, disk.path):
             continue
         wrong = inputs.disk_use_problem(
             disk.path, readonly=disk.readonly, devices=host.flavour == Flavour.HYPERKIT
@@ -148,7 +148,13 @@ def _disk_problems(vm: VmSpec, host: HostFacts, provider: str) -> Iterator[Probl
             yield Problem(
                 vm.name, f"disk {disk.path} of machine {vm.name} {wrong}", inputs.CHECK_FILE
             )
-    real = [disk.path.resolve() for disk in vm.disks if not disk.readonly]
+
+
+def _twice_problems(vm: VmSpec, used: Iterable[extra.Use]) -> Iterator[Problem]:
+    """Nothing keeps one machine from writing a disk from two sides (xhyve locks none)."""
+    written = [str(disk.path) for disk in vm.disks if not disk.readonly]
+    written += [use.path for use in used if use.is_disk and use.write]
+    real = [os.path.realpath(path) for path in written]
     for path in sorted({path for path in real if real.count(path) > 1}):
         yield Problem(
             vm.name,
@@ -165,7 +171,9 @@ def _extra_problems(vm: VmSpec, host: HostFacts, provider: str) -> Iterator[Prob
         rooted = extra.needs_root(options.extra_args)
     except extra.Refusal as refusal:
         yield Problem(vm.name, f"{where}: {refusal}", f"Correct {where}.")
+        yield from _twice_problems(vm, ())
         return
+    yield from _twice_problems(vm, used)
     is_root = host.privilege in (privilege.SETUID, privilege.SUDO, privilege.TICKET)
     if is_root and rooted:
         yield Problem(
@@ -174,21 +182,24 @@ def _extra_problems(vm: VmSpec, host: HostFacts, provider: str) -> Iterator[Prob
             f"Take it out of {where}.",
         )
     for use in used:
-        wrong = _use_problem(use, as_root=is_root)
+        wrong = _use_problem(use, Flavour(host.flavour), as_root=is_root)
         if wrong:
             yield Problem(
                 vm.name, f"{where}: {use.path} in {use.what} {wrong}", f"Correct {where}."
             )
 
 
-def _use_problem(use: extra.Use, *, as_root: bool) -> str:
+def _use_problem(use: extra.Use, flavour: Flavour, *, as_root: bool) -> str:
     """What root may do to a file, its user must be allowed himself: a stranger wrote the project."""
     path = Path(use.path)
     if not path.is_absolute():
         return "is no absolute path: the hypervisor runs in another folder"
     if use.is_disk:
-        return inputs.disk_use_problem(path, readonly=not use.write, devices=True)
+        is_hyperkit = flavour is Flavour.HYPERKIT
+        kind = "" if is_hyperkit else inputs.disk_image(path)
+        wrong = inputs.disk_use_problem(path, readonly=not use.write, devices=is_hyperkit)
+        return wrong or (f"is {kind}, and xhyve takes raw ones only" if kind else "")
     if not as_root:
         return ""
-    there = path if path.exists() or path.is_symlink() else path.parent
+    there = path if os.path.lexists(path) else path.parent
     return "" if os.access(there, os.W_OK) else "may not be written by you, and root would do it"
