@@ -18,12 +18,13 @@ from tests.fakes.sshd import Sshd, TcpServer, Told, free_port, silent, sshd_in, 
 from vagrantish import proc
 from vagrantish.errors import PortTaken, ProviderError, SSHError
 from vagrantish.events import Cancelled, Note
-from vagrantish.lifecycle.forwarding import are_open, close_forwards, open_forwards
+from vagrantish.lifecycle.forwarding import are_open, asked, check, close_forwards, open_forwards
 from vagrantish.model import Forward
 from vagrantish.paths import MachineLayout
 from vagrantish.provider import hostports, running
 from vagrantish.ssh import tunnel
 from vagrantish.ssh.keeper import BUSY
+from vagrantish.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,13 +61,14 @@ class Machine:
         note = running.note_of(self.process, ("127.0.0.1", self.sshd.port), ())
         running.write_note(self.layout, note)
 
-    def open(self, *forwards: Forward) -> tuple[Forward, ...]:
+    def open(self, *forwards: Forward, anew: bool = False) -> tuple[Forward, ...]:
         return open_forwards(
             self.sshd.target(),
             self.layout,
             forwards,
             self.process,
             provider="xhyve",
+            anew=anew,
             op=self.told.op.on(self.name),
         )
 
@@ -202,6 +204,12 @@ def test_it_leads_no_session_and_has_no_terminal_lock_or_secret_of_the_command(
     held.close()
 
 
+def test_it_is_small(machine: Machine) -> None:
+    machine.open(Forward(guest=80, host=0))
+
+    assert psutil.Process(machine.keeper.pid).memory_info().rss < 20 * MIB
+
+
 def test_it_ends_with_the_machine(machine: Machine, service: TcpServer) -> None:
     (opened,) = machine.open(Forward(guest=service.port, host=0))
     keeper, ssh = machine.keeper, machine.ssh
@@ -228,6 +236,38 @@ def test_a_lost_connection_comes_back_on_the_same_port(
     until(lambda: are_open(machine.layout), "it counts as closed")
     assert machine.keeper == keeper
     assert "the connection was lost" in machine.log()
+
+
+def test_while_the_guest_reboots_opening_waits_for_it(
+    machine: Machine, sshd: Sshd, service: TcpServer
+) -> None:
+    wanted = Forward(guest=service.port, host=free_port())
+    machine.open(wanted)
+    keeper = machine.keeper
+    sshd.stop()
+    until(lambda: not are_open(machine.layout), "it counts as open")
+    again = threading.Timer(1, lambda: sshd.start(port=sshd.port))
+    again.start()
+
+    assert machine.open(wanted) == (wanted,)
+
+    assert is_heard(wanted)
+    assert machine.keeper == keeper
+    again.join()
+
+
+def test_a_connection_from_before_a_reboot_is_replaced_though_ssh_has_not_noticed(
+    machine: Machine, sshd: Sshd, service: TcpServer
+) -> None:
+    wanted = Forward(guest=service.port, host=0)
+    opened = machine.open(wanted)
+    before = machine.ssh
+    sshd.freeze()
+
+    assert machine.open(wanted, anew=True) == opened
+
+    assert is_heard(opened[0])
+    assert machine.ssh != before
 
 
 def test_a_killed_ssh_is_replaced(machine: Machine, service: TcpServer) -> None:
@@ -315,6 +355,84 @@ def test_a_taken_port_moves_and_its_holder_is_told(machine: Machine, service: Tc
     (text,) = machine.told.texts(Note, "text")
     assert text.startswith(f"Host port {port} is taken by ")
     assert f"pid {os.getpid()}" in text
+
+
+def test_a_port_that_moved_stays_there_and_is_told_once(
+    machine: Machine, service: TcpServer
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        wanted = Forward(guest=service.port, host=other.getsockname()[1])
+        moved = machine.open(wanted)
+    psutil.Process(machine.keeper.pid).kill()
+    until(lambda: not are_open(machine.layout), "it counts as open")
+
+    assert machine.open(wanted) == moved
+
+    assert len(machine.told.texts(Note, "text")) == 1
+
+
+def test_a_port_that_vx_chose_moves_when_another_took_it_meanwhile(
+    machine: Machine, service: TcpServer
+) -> None:
+    wanted = Forward(guest=service.port, host=0, auto=False)
+    (opened,) = machine.open(wanted)
+    psutil.Process(machine.keeper.pid).kill()
+    psutil.Process(machine.ssh.pid).kill()
+    until(lambda: is_closed(opened), "the port is open")
+    with socket.create_server(("127.0.0.1", opened.host)):
+        (moved,) = machine.open(wanted)
+
+    assert moved.host not in (0, opened.host)
+    assert is_heard(moved)
+
+
+def test_what_cannot_be_opened_again_counts_as_closed(machine: Machine, service: TcpServer) -> None:
+    wanted = Forward(guest=service.port, host=free_port(), auto=False)
+    machine.open(wanted)
+    psutil.Process(machine.keeper.pid).kill()
+    psutil.Process(machine.ssh.pid).kill()
+    until(lambda: is_closed(wanted), "the port is open")
+
+    with socket.create_server(("127.0.0.1", wanted.host)), pytest.raises(PortTaken):
+        machine.open(wanted)
+
+    assert running.forwards(machine.layout) == ()
+    assert asked(machine.layout) == ()
+    assert machine.open(wanted) == (wanted,)
+    assert asked(machine.layout) == (wanted,)
+
+
+def test_before_a_start_only_ports_that_may_not_move_are_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = Forward(guest=80, host=other.getsockname()[1])
+
+        check((taken, Forward(guest=81, host=0)), machine="web")
+        with pytest.raises(PortTaken, match=f"guest port 80 of web, is held by .*{os.getpid()}"):
+            check((replace(taken, auto=False),), machine="web")
+    with pytest.raises(ProviderError, match="no address of this host"):
+        check((Forward(guest=80, host=0, host_ip="192.0.2.1"),), machine="web")
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_told"),
+    [
+        ("AllowTcpForwarding no", True),
+        ("AllowTcpForwarding local", False),
+        ("PermitOpen 127.0.0.1:{port}", False),
+        ("PermitOpen 127.0.0.1:1", False),
+    ],
+)
+def test_a_guest_whose_sshd_forbids_forwarding_is_told(
+    machine: Machine, sshd: Sshd, service: TcpServer, setting: str, is_told: bool
+) -> None:
+    sshd.stop()
+    sshd.start(port=sshd.port, extra=setting.format(port=service.port))
+
+    machine.open(Forward(guest=service.port, host=0))
+
+    assert [text[:39] for text in machine.told.texts(Note, "text")] == (
+        ["The guest's sshd forbids forwarding, so"] if is_told else []
+    )
 
 
 def test_a_taken_port_that_may_not_move_is_refused(machine: Machine) -> None:

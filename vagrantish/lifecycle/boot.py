@@ -20,7 +20,7 @@ from vagrantish.lifecycle import (
     seeding,
 )
 from vagrantish.lifecycle.access import ssh_fields
-from vagrantish.lifecycle.changes import start_settings
+from vagrantish.lifecycle.changes import start_settings, waiting
 from vagrantish.lifecycle.create import user_of
 from vagrantish.lifecycle.spec import box_fields, has_disk, is_volatile, spec_of
 from vagrantish.model import BootMode, SeedKind
@@ -91,6 +91,11 @@ def boot(
     Whatever ends this early, nothing is left running. Raises ProviderError, BootError, Cancelled.
     """
     layout = services.machines.layout(record)
+    drop_forwards(layout, op=op)  # of a machine that just ended by itself
+    if not hypervisor.provider.capabilities.forwards_ports:
+        from vagrantish.lifecycle import forwarding
+
+        forwarding.check(machine.forwards, machine=machine.name)
     if is_volatile(box, machine) or record.volatile or not layout.disk.exists():
         # The guest begins anew, so what steps once did is gone: in RAM now or before, or on a disk
         # that is only made here.
@@ -157,7 +162,7 @@ def wait(
     try:
         running.note_address(layout, client.target.address_host, client.target.address_port)
         _finish_first_boot(services, machine, record, client, op=op)
-        keep_forwards(services, machine, record, provider, op=op)
+        keep_forwards(services, machine, record, provider, just_booted=True, op=op)
     except BaseException:
         client.close()
         raise
@@ -166,11 +171,18 @@ def wait(
 
 
 def keep_forwards(
-    services: Services, machine: MachineConfig, record: Record, provider: Provider, *, op: Op
+    services: Services,
+    machine: MachineConfig,
+    record: Record,
+    provider: Provider,
+    *,
+    just_booted: bool = False,
+    op: Op,
 ) -> None:
     """Open the ports of a guest that runs, where its hypervisor cannot; those that are stay so.
 
-    Raises PortTaken, ProviderError, SSHError.
+    Other ports than it was started with wait for a reload. Raises PortTaken, ProviderError,
+    SSHError.
     """
     if provider.capabilities.forwards_ports:
         return
@@ -179,9 +191,15 @@ def keep_forwards(
     layout = services.machines.layout(record)
     process, where = provider.find(layout), running.address(layout)
     if process is not None and where is not None:
-        target = connect.target_of(record, layout, *where)
+        have_changed = "forward" in waiting(machine, record.started_with)
         forwarding.open_forwards(
-            target, layout, machine.forwards, process, provider=provider.name, op=op
+            connect.target_of(record, layout, *where),
+            layout,
+            forwarding.asked(layout) if have_changed else machine.forwards,
+            process,
+            provider=provider.name,
+            anew=just_booted,
+            op=op,
         )
 
 

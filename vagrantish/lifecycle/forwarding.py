@@ -18,6 +18,7 @@ from vagrantish.model import Forward
 from vagrantish.provider import child, hostports, running, signals
 from vagrantish.ssh import tunnel
 from vagrantish.ssh.program import find_ssh
+from vagrantish.wait import poll_until
 
 if TYPE_CHECKING:
     from typing import Any
@@ -30,9 +31,16 @@ if TYPE_CHECKING:
 _LAUNCH_S = 15.0
 _ASK_S = 3.0
 _END_S = 4.0
+_AGAIN_S = 8.0  # a keeper tries every five seconds at least
+_LOOK_S = 0.05
 _ATTEMPTS = 20
 # What OpenSSH says where another program was faster (channels.c, channel_setup_fwd_listener_tcpip).
 _TAKEN = "cannot listen to port"
+# … and where sshd refuses a connection (channel_input_open_failure).
+_FORBIDDEN = b"administratively prohibited"
+_NOBODYS = 1
+_REACH_S = 1.0
+_SAID_MAX = 4 << 10
 
 
 def open_forwards(
@@ -42,12 +50,14 @@ def open_forwards(
     process: ProcessIdentity,
     *,
     provider: str,
+    anew: bool = False,
     op: Op,
 ) -> tuple[Forward, ...]:
     """Have ``forwards`` open while ``process`` lives: as they came out. Safe to repeat.
 
-    What is open is noted for ``running.forwards``. Raises PortTaken, ProviderError, SSHError,
-    HostError, Cancelled; then none is open.
+    ``anew`` for a guest that just booted: a connection from before leads nowhere, even where ssh
+    has not noticed. What is open is noted for ``running.forwards``. Raises PortTaken,
+    ProviderError, SSHError, HostError, Cancelled; then none is open.
     """
     refused = hostports.unforwardable(forwards, provider=provider)
     if refused:
@@ -56,9 +66,11 @@ def open_forwards(
     process = running.find_supervisor(layout) or process
     before = tunnel.read_job(layout)
     wanted = _rows(forwards)
-    if before is not None and (before.wanted, before.process) == (wanted, process):
+    again = before is not None and (before.wanted, before.process) == (wanted, process)
+    if before is not None and again:
         found = _forwards_in(before.forwards)
-        if tunnel.is_open(layout) and before.argv == _argv(target, found, op):
+        is_right = before.argv == _argv(target, found, op)
+        if is_right and not anew and _is_or_comes_open(layout, op):
             running.note_forwards(layout, found)
             return found
     else:
@@ -73,9 +85,28 @@ def open_forwards(
         running.note_forwards(layout, opened)
     except BaseException:
         close_forwards(layout, op=replace(op, cancel=Cancel()))
+        running.note_forwards(layout, ())
         raise
-    _tell_moved(forwards, opened, reasons, op)
+    _tell_moved(first, opened, reasons, op)
+    if not (anew and again):
+        _warn_of_sshd(layout, opened[0], op)
     return opened
+
+
+def asked(layout: MachineLayout) -> tuple[Forward, ...]:
+    """What ``open_forwards`` was last asked for; none where nothing is to be open."""
+    job = tunnel.read_job(layout)
+    return _forwards_in(job.wanted) if job is not None else ()
+
+
+def check(forwards: tuple[Forward, ...], *, machine: str) -> None:
+    """Before a machine starts, what is sure to keep ``forwards`` from being opened.
+
+    Raises PortTaken, ProviderError, HostError.
+    """
+    if forwards:
+        find_ssh()
+        _on_free_ports(forwards, {}, machine)
 
 
 def close_forwards(layout: MachineLayout, *, op: Op) -> None:
@@ -102,6 +133,17 @@ def close_forwards(layout: MachineLayout, *, op: Op) -> None:
 
 def are_open(layout: MachineLayout) -> bool:
     return tunnel.is_open(layout)
+
+
+def _is_or_comes_open(layout: MachineLayout, op: Op) -> bool:
+    """A keeper that just lost its guest is given time to get it back."""
+
+    def look() -> bool | None:
+        if tunnel.is_open(layout):
+            return True
+        return False if tunnel.read_state(layout).keeper is None else None
+
+    return bool(poll_until(look, timeout_s=_AGAIN_S, interval_s=_LOOK_S, cancel=op.cancel))
 
 
 def _open(
@@ -209,17 +251,42 @@ def _any_port(forward: Forward, machine: str) -> int:
 def _tell_moved(
     wanted: tuple[Forward, ...], opened: tuple[Forward, ...], reasons: dict[int, str], op: Op
 ) -> None:
-    for index, (before, after) in enumerate(zip(wanted, opened, strict=True)):
-        if before.host not in (0, after.host):
+    for index, reason in sorted(reasons.items()):
+        before, after = wanted[index], opened[index]
+        if before.host:
             op.note(
-                f"Host port {before.host} {reasons.get(index, 'is taken')}: "
+                f"Host port {before.host} {reason}: "
                 f"guest port {after.guest} is at {after.host_ip}:{after.host} ({after.proto})"
             )
 
 
+def _warn_of_sshd(layout: MachineLayout, forward: Forward, op: Op) -> None:
+    """ssh opens its ports whether or not the guest's sshd will connect them to anything."""
+    # Nobody listens at the first port, so it answers at once; PermitOpen may allow the other.
+    if all(_is_forbidden(layout, port) for port in (_NOBODYS, forward.guest)):
+        op.warn(
+            "The guest's sshd forbids forwarding, so the host's ports lead nowhere: set "
+            "`AllowTcpForwarding local` in its /etc/ssh/sshd_config, then "
+            f"`vx reload {op.machine}`"
+        )
+
+
+def _is_forbidden(layout: MachineLayout, port: int) -> bool:
+    try:
+        start = layout.tunnel_log.stat().st_size
+        argv = tunnel.reach_argv(find_ssh(), layout.tunnel_socket, port)
+        child.run(argv, timeout_s=_REACH_S)
+        with layout.tunnel_log.open("rb") as log:
+            log.seek(start)
+            return _FORBIDDEN in log.read(_SAID_MAX)
+    except (OSError, HostError):
+        return False
+
+
 def _as_before(forward: Forward, found: Forward) -> Forward:
     """Where it was moved to in this run it stays, if it may."""
-    return replace(forward, host=found.host) if forward.auto or forward.host == 0 else forward
+    is_free = forward.auto or forward.host == 0
+    return replace(forward, host=found.host, auto=True) if is_free else forward
 
 
 def _rows(forwards: tuple[Forward, ...]) -> tuple[dict[str, Any], ...]:

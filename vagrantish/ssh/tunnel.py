@@ -108,15 +108,29 @@ def master_argv(
         "-oServerAliveCountMax=3",
         *routes,
     ]
-    return (program, *ssh_argv(named, extra=extra)[1:])
+    # The first of two settings holds. This one has ssh say why a connection did not get through.
+    return (program, "-oLogLevel=INFO", *ssh_argv(named, extra=extra)[1:])
 
 
 def exit_argv(program: str, socket: Path) -> tuple[str, ...]:
     """Asks the ssh behind ``socket`` to end. Raises HostError."""
+    return _ask_argv(program, socket, "-O", "exit")
+
+
+def reach_argv(program: str, socket: Path, port: int) -> tuple[str, ...]:
+    """Connects to the guest's ``port`` through the ssh behind ``socket``. Raises HostError.
+
+    Why it could not is in the log of that ssh.
+    """
+    return _ask_argv(program, socket, f"-W127.0.0.1:{port}")
+
+
+def _ask_argv(program: str, socket: Path, *words: str) -> tuple[str, ...]:
     from vagrantish.ssh.program import quoted
 
     path = f"-oControlPath={quoted(str(socket))}"
-    return (program, "-F", os.devnull, path, "-O", "exit", "guest")
+    # Without its master, ssh must not try to find a host of this name.
+    return (program, "-F", os.devnull, path, "-oProxyCommand=false", *words, "guest")
 
 
 def read_job(layout: MachineLayout) -> Job | None:
