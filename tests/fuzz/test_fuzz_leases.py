@@ -14,7 +14,7 @@ from vagrantish.provider.guestnet.find import Wanted, candidates, snapshot
 _PIECES = st.sampled_from(
     (
         b"{\n", b"}\n", b"\t", b"\n", b"\r\n", b"name=", b"web", b"ip_address=", b"192.168.64.7",
-        b"8.8.8.8", b"hw_address=", b"1,9a:5:1b:12:cf:32", b"ff,f1:f5:dd:7f:0:2:0:0:ab:11", b"=",
+        b"8.8.8.8", b"127.64.0.7", b"127.0.0.1", b"hw_address=", b"1,9a:5:1b:12:cf:32", b"ff,f1:f5:dd:7f:0:2:0:0:ab:11", b"=",
         b"identifier=", b"lease=", b"0x68a0c1f4", b"0xffffffffffffffffff", b"\xff", b"\0", b":",
         b"\xe2\x80\xa8", b"? (192.168.64.7) at ", b"9a:5:1b:12:cf:32", b" on bridge100", b"(incomplete)",
     )
@@ -25,10 +25,11 @@ _RAW = st.lists(st.one_of(_PIECES, st.binary(max_size=6)), max_size=120).map(b""
 @settings(max_examples=rounds(150), deadline=None)
 @given(_RAW)
 def test_any_leases_give_addresses_of_guests_only(raw: bytes) -> None:
-    found = leases.parse(raw)
+    assert all(guest_ip(lease.ip) == lease.ip for lease in leases.parse(raw))
+    found = leases.parse(raw, loopback=True)
 
     for lease in found:
-        assert guest_ip(lease.ip) == lease.ip
+        assert guest_ip(lease.ip, loopback=True) == lease.ip
         assert lease.ip.encode() in raw
         assert lease.mac is None or len(lease.mac) == 6
         assert not lease.name or lease.name.isprintable()

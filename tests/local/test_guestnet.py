@@ -62,6 +62,41 @@ def test_a_lease_is_seen_as_soon_as_the_file_has_it(layout: MachineLayout) -> No
     assert find.candidates_of(layout).note == f"lease of {MAC} in {layout.directory / 'l'}"
 
 
+def test_where_ssh_was_answered_before_is_tried_first(layout: MachineLayout) -> None:
+    note(layout)
+    lease(layout, "127.64.0.7")
+    lease(layout, "127.64.0.9", expires=bootpd.expiry() + 60)
+    assert seen(layout) == ["127.64.0.9:22", "127.64.0.7:22"]
+
+    running.note_address(layout, "127.64.0.7", 22)
+
+    assert seen(layout) == ["127.64.0.7:22", "127.64.0.9:22"]
+    assert not find.candidates_of(layout).certain
+
+
+def test_a_file_that_did_not_change_is_not_read_again(layout: MachineLayout) -> None:
+    note(layout)
+    lease(layout, "192.168.64.7")
+    file = layout.directory / "l"
+    seen(layout)
+    was = file.stat()
+
+    file.write_bytes(file.read_bytes().replace(b"192.168.64.7", b"192.168.64.8"))
+    os.utime(file, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert seen(layout) == ["192.168.64.7:22"]
+
+    os.utime(file, ns=(was.st_atime_ns, was.st_mtime_ns + 1))
+    assert seen(layout) == ["192.168.64.8:22"]
+
+
+def test_a_note_of_an_address_that_is_none_is_passed_over(layout: MachineLayout) -> None:
+    lease(layout, "192.168.64.7")
+
+    for odd in (7, {}, {"host": 7}, {"host": None, "port": 22}, ["192.168.64.9"]):
+        note(layout, address=odd)
+        assert seen(layout) == ["192.168.64.7:22"]
+
+
 def test_without_a_mac_what_changed_since_the_snapshot_is_found(layout: MachineLayout) -> None:
     lease(layout, "192.168.64.6", mac="5a:94:ef:00:00:08")
     note(layout, mac="", leases_before=find.snapshot_of(str(layout.directory / "l")))
@@ -100,6 +135,15 @@ def test_arp_is_asked_by_its_whole_path_and_never_for_long(tmp_path: Path) -> No
     hung = tmp_path / "hung"
     hung.write_text("#!/bin/sh\nexec sleep 60\n")
     hung.chmod(0o755)
+
+    many = tmp_path / "many"
+    many.write_text(
+        "#!/bin/sh\n"
+        'for a in 1 2 3 4; do for b in $(seq 250); do echo "? (10.0.$a.$b) at 2:0:0:0:$a:1 on en0"; '
+        "done; done\n"
+    )
+    many.chmod(0o755)
+    assert len(arp.look((str(many),))) == 1000
 
     (found,) = arp.look((str(tmp_path / "missing"), str(program)))
     assert (found.ip, found.device) == ("192.168.64.7", "-an")

@@ -47,6 +47,7 @@ def run(
     cancel: Cancel | None = None,
     own_session: bool = True,
     extra_env: Mapping[str, str] = MappingProxyType({}),
+    output_max: int = _OUTPUT_MAX,
 ) -> Finished:
     """Run ``argv`` in a session of its own, from ``/``, with no input; files it makes are private.
 
@@ -73,7 +74,7 @@ def run(
             hint="Check that it is a program for this computer, or name another: [qemu] binary.",
         ) from error
     try:
-        output, ended = _watch(child, began + timeout_s, cancel)
+        output, ended = _watch(child, began + timeout_s, cancel, output_max)
         status = child.wait() if ended else None
     finally:
         if child.poll() is None:
@@ -92,7 +93,7 @@ def printable(raw: bytes) -> str:
 
 
 def _watch(
-    child: subprocess.Popen[bytes], deadline: float, cancel: Cancel | None
+    child: subprocess.Popen[bytes], deadline: float, cancel: Cancel | None, output_max: int
 ) -> tuple[bytes, bool]:
     """What it wrote, and whether it ended before ``deadline``."""
     assert child.stdout is not None
@@ -107,7 +108,7 @@ def _watch(
         ended = child.poll() is not None
         if is_open:
             poller.poll(0 if ended else _LOOK_S * 1000)
-            output, is_open = _drain(descriptor, output)
+            output, is_open = _drain(descriptor, output, output_max)
         elif not ended:
             time.sleep(_LOOK_S / 10)  # it closed its output: it is about to end
         if ended:
@@ -115,7 +116,7 @@ def _watch(
     return output, False
 
 
-def _drain(descriptor: int, output: bytes) -> tuple[bytes, bool]:
+def _drain(descriptor: int, output: bytes, output_max: int) -> tuple[bytes, bool]:
     """``output`` with what is there to read now, and whether more may come."""
     for _ in range(64):  # a program that never stops writing must not keep us here
         try:
@@ -124,5 +125,5 @@ def _drain(descriptor: int, output: bytes) -> tuple[bytes, bool]:
             return output, True
         if not chunk:
             return output, False
-        output = (output + chunk)[:_OUTPUT_MAX]
+        output = (output + chunk)[:output_max]
     return output, True

@@ -55,6 +55,13 @@ def test_what_is_no_lease_is_passed_over(line: bytes) -> None:
     assert len(parse(line + b"\n" + FILE)) == 3
 
 
+def test_a_guest_behind_loopback_is_believed_only_where_it_is_said() -> None:
+    line = f"0 {MAC} 127.64.0.7 * *\n".encode()
+
+    assert parse(line) == ()
+    assert [lease.ip for lease in parse(line, loopback=True)] == ["127.64.0.7"]
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_are_too_odd(raw: bytes) -> None:
     assert isinstance(parse(raw), tuple)

@@ -47,6 +47,13 @@ def test_surer_signs_come_before_weaker_ones_and_expired_leases_last() -> None:
     assert found(WEB, *known, before={}, arp=arp) == ["3", "4", "5", "7", "6"]
 
 
+def test_where_it_answered_before_in_this_run_comes_first_and_once() -> None:
+    known = (lease(3), lease(4, expires=NOW + 900))
+
+    assert found(Wanted(mac=MAC, reached_at="192.168.64.3"), *known) == ["3", "4"]
+    assert found(Wanted(mac=MAC, reached_at="192.168.64.9"), *known) == ["9", "4", "3"]
+
+
 def test_a_namesake_with_another_mac_is_another_guest() -> None:
     assert found(WEB, lease(2, mac=OTHER, name="web")) == []
 

@@ -99,10 +99,29 @@ def test_an_entry_with_two_addresses_is_not_believed() -> None:
 @pytest.mark.parametrize(
     "address",
     ["8.8.8.8", "0.0.0.0", "255.255.255.255", "224.0.0.1", "240.0.0.1", "192.168.64", "::1",
-     "192.168.064.7", "192.168.64.256", "١٩٢.168.64.7", "localhost", ""],
+     "192.168.064.7", "192.168.64.256", "127.0.0.1", "127.64.0.7",
+     "169.254.1.1", "172.32.0.1", "100.64.0.7", "192.0.2.1", "١٩٢.168.64.7", "localhost", ""],
 )  # fmt: skip
 def test_only_an_address_a_guest_may_have_is_believed(address: str) -> None:
     assert ips(entry(ip_address=address)) == []
+
+
+@pytest.mark.parametrize("address", ["10.0.0.2", "172.16.0.2", "172.31.255.2", "192.168.0.2"])
+def test_every_private_network_may_hold_guests(address: str) -> None:
+    assert ips(entry(ip_address=address)) == [address]
+
+
+@pytest.mark.parametrize(
+    ("address", "is_believed"),
+    [("127.64.0.7", True), ("127.127.255.2", True), ("127.0.0.1", False), ("127.128.0.1", False),
+     ("8.8.8.8", False), ("192.168.64.7", True)],
+)  # fmt: skip
+def test_guests_behind_loopback_are_believed_where_it_is_said_and_this_host_is_none(
+    address: str, is_believed: bool
+) -> None:
+    found = parse(entry(ip_address=address), loopback=True)
+
+    assert [lease.ip for lease in found] == ([address] if is_believed else [])
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,14 @@ class Lease:
     expires_at: float  # infinity: never
 
 
-def parse(raw: bytes) -> tuple[Lease, ...]:
+def parse(raw: bytes, *, loopback: bool = False) -> tuple[Lease, ...]:
     """The leases for IPv4 in the file's order; lines that are none are passed over."""
     found = []
     for line in raw.split(b"\n", _LINES_MAX)[:_LINES_MAX]:
         words = line.decode("utf-8", "replace").split()
         if words[:1] == ["duid"]:
             break
-        lease = _lease_of(words)
+        lease = _lease_of(words, loopback=loopback)
         if lease is not None:
             found.append(lease)
     return tuple(found)
@@ -44,11 +44,11 @@ def addresses_of(leases: tuple[Lease, ...], mac: str, *, now: float) -> tuple[st
     return tuple(dict.fromkeys(lease.ip for lease in mine))
 
 
-def _lease_of(words: list[str]) -> Lease | None:
+def _lease_of(words: list[str], *, loopback: bool) -> Lease | None:
     if len(words) < 3 or not re.fullmatch("[0-9]{1,15}", words[0]):
         return None
     # A type other than Ethernet stands before the address: "06-00:11:…".
-    mac, ip = mac_of(words[1].rpartition("-")[2]), guest_ip(words[2])
+    mac, ip = mac_of(words[1].rpartition("-")[2]), guest_ip(words[2], loopback=loopback)
     if mac is None or ip is None:
         return None
     name = words[3] if len(words) > 3 and _NAME.fullmatch(words[3]) else ""

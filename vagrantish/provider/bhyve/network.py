@@ -63,14 +63,16 @@ def candidates_of(layout: MachineLayout) -> Candidates:
     mac, port, named = note.get("mac"), note.get("ssh_port"), note.get("leases")
     if not isinstance(mac, str) or not isinstance(port, int):
         return Candidates(addresses=(), certain=False)
+    is_named = isinstance(named, str)
     files = (named,) if isinstance(named, str) else _LEASES
     for name in files:
-        found = leases.addresses_of(leases.parse(_read(Path(name))), mac, now=time.time())
+        known = leases.parse(_read(Path(name)), loopback=is_named)
+        found = leases.addresses_of(known, mac, now=time.time())
         if found:
             return _candidates(found, port, f"leased to {mac} in {name}")
     wanted = mac_of(mac)
     return _candidates(
-        tuple(neighbour.ip for neighbour in arp.look() if neighbour.mac == wanted),
+        tuple(neighbour.ip for neighbour in arp.recent() if neighbour.mac == wanted),
         port,
         f"no lease of {mac} in {' or '.join(files)}, so looked for by ARP",
     )

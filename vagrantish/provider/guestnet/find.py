@@ -32,6 +32,7 @@ class Wanted:
     mac: bytes | None  # None: not known
     hostname: str = ""
     file: str = LEASES  # for people
+    reached_at: str = ""  # where it answered before in this run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ def candidates(
     neighbours: tuple[Neighbour, ...],
     now: float,
 ) -> tuple[Found, ...]:
-    """By MAC, then ARP, then host name, then what is new since ``before``; expired ones last. Pure.
+    """Where it answered, then by MAC, ARP, name, what is new; expired leases last. Pure.
 
     ``before`` is a ``snapshot`` from before the start; None: there is none.
     """
@@ -55,6 +56,7 @@ def candidates(
     valid = [lease for lease in newest if lease.expires > now]
     expired = [lease for lease in newest if lease.expires <= now]
     found = (
+        *_where_reached(wanted),
         *_by_mac(wanted, valid),
         *_by_arp(wanted, neighbours),
         *_by_name(wanted, valid),
@@ -89,13 +91,18 @@ def candidates_of(layout: MachineLayout) -> Candidates:
     known, before, now = _read_leases(wanted.file), _before_in(note), time.time()
     neighbours: tuple[Neighbour, ...] = ()
     if wanted.mac is not None and not any(_by_mac(wanted, _valid(known, now))):
-        neighbours = _neighbours(int(time.monotonic()))
+        neighbours = arp.recent()
     found = candidates(wanted, known, before, neighbours, now)
     return Candidates(
         addresses=tuple(Address(host=each.ip, port=port) for each in found),
         certain=False,
         note=found[0].how if found else _nothing(wanted),
     )
+
+
+def _where_reached(wanted: Wanted) -> Iterator[Found]:
+    if wanted.reached_at:
+        yield Found(ip=wanted.reached_at, how="it answered there before in this run")
 
 
 def _by_mac(wanted: Wanted, known: list[Lease], which: str = "") -> Iterator[Found]:
@@ -156,7 +163,14 @@ def _wanted_in(note: dict[str, Any]) -> Wanted:
         mac=found,
         hostname=hostname if isinstance(hostname, str) else "",
         file=file if isinstance(file, str) else LEASES,
+        reached_at=_reached_in(note),
     )
+
+
+def _reached_in(note: dict[str, Any]) -> str:
+    where = note.get("address")
+    host = where.get("host") if isinstance(where, dict) else None
+    return host if isinstance(host, str) else ""
 
 
 def _before_in(note: dict[str, Any]) -> Mapping[str, str] | None:
@@ -179,11 +193,7 @@ def _leases_at(file: str, _stamp: tuple[int, ...]) -> tuple[Lease, ...]:
     """A guest is looked for many times a second, and the file rarely changes."""
     try:
         with Path(file).open("rb") as opened:
-            return leases.parse(opened.read(leases.SIZE_MAX))
+            raw = opened.read(leases.SIZE_MAX)
     except OSError:
         return ()
-
-
-@lru_cache(maxsize=1)
-def _neighbours(_second: int) -> tuple[Neighbour, ...]:
-    return arp.look()
+    return leases.parse(raw, loopback=file != LEASES)

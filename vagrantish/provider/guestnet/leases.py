@@ -62,7 +62,7 @@ class Lease:
         return f"{who.type:x},{who.octets.hex()}/{self.expires:x}" if who else f"/{self.expires:x}"
 
 
-def parse(raw: bytes) -> tuple[Lease, ...]:
+def parse(raw: bytes, *, loopback: bool = False) -> tuple[Lease, ...]:
     """Every whole entry with an address a guest may have, in the file's order."""
     found: list[Lease] = []
     fields: dict[str, str] | None = None
@@ -71,7 +71,7 @@ def parse(raw: bytes) -> tuple[Lease, ...]:
         if text == b"{":
             fields = {}
         elif text == b"}":
-            lease = _lease_of(fields) if fields is not None else None
+            lease = _lease_of(fields, loopback=loopback) if fields is not None else None
             if lease is not None:
                 found.append(lease)
             fields = None
@@ -93,8 +93,8 @@ def _with_line(fields: dict[str, str], text: bytes) -> dict[str, str] | None:
     return fields
 
 
-def _lease_of(fields: dict[str, str]) -> Lease | None:
-    ip = guest_ip(fields.get("ip_address", ""))
+def _lease_of(fields: dict[str, str], *, loopback: bool) -> Lease | None:
+    ip = guest_ip(fields.get("ip_address", ""), loopback=loopback)
     if ip is None:
         return None
     name = fields.get("name", "")[:_NAME_MAX]

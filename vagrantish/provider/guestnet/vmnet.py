@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import plistlib
+import stat
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from xml.parsers.expat import ExpatError
@@ -43,13 +46,28 @@ class Vmnet:
             return None
 
 
+_NOTHING = Vmnet(host=None, macs=MappingProxyType({}))
+
+
 def read(path: Path = SETTINGS) -> Vmnet:
     """Empty where there is no such file, or none that can be read."""
     try:
-        raw = path.read_bytes() if path.stat().st_size <= _SIZE_MAX else b""
+        found = path.stat()
     except OSError:
-        raw = b""
-    return parse(raw)
+        return _NOTHING
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _SIZE_MAX:
+        return _NOTHING
+    return _read_at(path, (found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+@lru_cache(maxsize=4)
+def _read_at(path: Path, _stamp: tuple[int, ...]) -> Vmnet:
+    """A guest is looked for many times a second, and the file rarely changes."""
+    try:
+        with path.open("rb") as file:
+            return parse(file.read(_SIZE_MAX))
+    except OSError:
+        return _NOTHING
 
 
 def parse(raw: bytes) -> Vmnet:
