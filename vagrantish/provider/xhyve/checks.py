@@ -64,7 +64,7 @@ def warnings(vm: VmSpec, host: HostFacts) -> tuple[str, ...]:
     if vm.firmware is not None and vm.firmware.vars is not None:
         found.append("xhyve keeps no UEFI variables: the guest finds them as new at each start")
     for disk in vm.disks:
-        size = disk.path.stat().st_size if disk.path.is_file() else 0
+        size = os.path.getsize(disk.path) if os.path.isfile(disk.path) else 0
         if size % 512:
             found.append(f"the last {size % 512} bytes of disk {disk.path} are no whole sector")
     return tuple(found)
