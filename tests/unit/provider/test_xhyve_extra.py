@@ -52,6 +52,7 @@ def found(words: str, flavour: Flavour = HEAD) -> list[Use]:
         ("-s 3,nvme,/x", "a device it does not have"),
         ("-s 3,virtio-9p,x", "a device it does not have"),
         ("-s 3,fbuf", "says nothing of where it is shown"),
+        ("-s 1,fbuf,rfb=1 -s 3,fbuf,rfb=2", "-s 3,fbuf,rfb=2 would be a second frame buffer"),
         ("-s 3,virtio-blk", "names no file"),
         ("-s 3,virtio-blk,,ro", "names no file"),
         ("-s 3,virtio-blk,/a,b", 'a disk has no option "b"'),

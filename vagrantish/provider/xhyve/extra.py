@@ -73,16 +73,24 @@ def uses(words: Sequence[str], flavour: Flavour, taken: frozenset[tuple[int, int
             found += _lpc_uses(value, flavour)
         elif letter == "g" and not re.fullmatch(r"\d{1,5}", value, re.ASCII):
             raise Refusal(f"-g {value} names no port")
+    screens = [text for text, device in _devices(words) if device == "fbuf"]
+    if len(screens) > 1:
+        raise Refusal(f"-s {screens[1]} would be a second frame buffer, and there can be one")
     return found
 
 
 def needs_root(words: Sequence[str]) -> str:
     """The first device whose files vx cannot tell, so that none but its user may give it root."""
+    told = (*_HARMLESS, "fbuf")
+    return next((f"-s {text}" for text, device in _devices(words) if device not in told), "")
+
+
+def _devices(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What stands behind each -s, and the device in it. Raises Refusal."""
     for letter, value in _options(words):
-        device = _SLOT.fullmatch(value) if letter == "s" else None
-        if device is not None and device[4] not in (*_HARMLESS, "fbuf"):
-            return f"-s {value}"
-    return ""
+        found = _SLOT.fullmatch(value) if letter == "s" else None
+        if found is not None:
+            yield value, found[4]
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
