@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vagrantish.errors import Problem
 from vagrantish.formats import bzimage
+from vagrantish.provider import inputs
 from vagrantish.provider.bhyve.argv import DISKS_MAX
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from vagrantish.model import VmSpec
 
-_QCOW2 = b"QFI\xfb"
 # grub puts a backslash before these in a kernel's command line (grub-core/lib/cmdline.c).
 _GRUB_CHANGES = re.compile(r"""["'\\]""")
 _ROM_UNIT, _ROM_MAX = 4096, 16 << 20  # usr.sbin/bhyve/bootrom.c
@@ -74,15 +74,10 @@ def _kernel_problems(vm: VmSpec, kernel: Path) -> Iterator[Problem]:
             "Write that word without it, or put the option into the guest's own files.",
         )
     try:
-        with kernel.open("rb") as file:
-            head, size = file.read(bzimage.HEAD_BYTES), os.fstat(file.fileno()).st_size
+        head, size = inputs.read_head(kernel, bzimage.HEAD_BYTES)
     except OSError as error:
-        if vm.layout.directory not in kernel.parents:
-            yield Problem(
-                vm.name,
-                f"the kernel {kernel} cannot be read: {error.strerror or error}",
-                "If the box is damaged, `vx box verify` tells; else check the file's owner.",
-            )
+        if not inputs.is_own(vm, kernel):
+            yield inputs.unreadable(vm, "kernel", kernel, error)
         return
     try:
         parsed = bzimage.parse(head, size)
@@ -134,32 +129,17 @@ def _disk_problems(vm: VmSpec) -> Iterator[Problem]:
         yield Problem(
             vm.name, f"machine {vm.name} has more than {DISKS_MAX} disks", "Take some out."
         )
-    for disk in vm.disks:
-        if disk.format != "raw" or _starts_with(disk.path, _QCOW2):
-            yield Problem(
-                vm.name,
-                f"disk {disk.path} is not raw, and bhyve takes no other",
-                f"Convert it: `qemu-img convert -O raw {disk.path} NEW`.",
-            )
+    yield from inputs.raw_problems(vm, "bhyve")
     files = [("initrd", vm.initrd)] if vm.initrd is not None and vm.kernel is not None else []
     files += [("disk", disk.path) for disk in vm.disks]
     for what, path in files:
-        # What lies in the machine's own folder is made just before the start.
-        if vm.layout.directory not in path.parents and not _is_readable(path):
+        if not inputs.is_own(vm, path) and not _is_readable(path):
             yield Problem(
                 vm.name,
                 f"the {what} {path} of machine {vm.name} is missing or may not be read",
-                "If the box is damaged, `vx box verify` tells; else check the file's owner.",
+                inputs.CHECK_FILE,
             )
 
 
 def _is_readable(path: Path) -> bool:
     return path.is_file() and os.access(path, os.R_OK)
-
-
-def _starts_with(path: Path, magic: bytes) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(magic)) == magic
-    except OSError:
-        return False

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vagrantish.errors import Problem
 from vagrantish.formats import arm64image, bzimage, sniff
 from vagrantish.paths import SOCKET_PATH_MAX
+from vagrantish.provider import inputs
 from vagrantish.provider.vfkit.argv import cmdline_of, variable_store
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from vagrantish.model import VmSpec
 
 _SERIAL_MAX = 20  # VIRTIO_BLK_ID_BYTES
-_QCOW2 = b"QFI\xfb"
 
 
 def problems(vm: VmSpec, *, arch: str) -> Iterator[Problem]:
@@ -112,16 +112,10 @@ def _kernel_problems(vm: VmSpec, kernel: Path) -> Iterator[Problem]:
             "Write that word without quotes, or put the option into the guest's own files.",
         )
     try:
-        with kernel.open("rb") as file:
-            head, size = file.read(bzimage.HEAD_BYTES), os.fstat(file.fileno()).st_size
+        head, size = inputs.read_head(kernel, bzimage.HEAD_BYTES)
     except OSError as error:
-        if vm.layout.directory not in kernel.parents:
-            reason = error.strerror or str(error)
-            yield Problem(
-                vm.name,
-                f"the kernel {kernel} cannot be read: {reason}",
-                "If the box is damaged, `vx box verify` tells; else check the file's owner.",
-            )
+        if not inputs.is_own(vm, kernel):
+            yield inputs.unreadable(vm, "kernel", kernel, error)
         return
     wrong, hint = kernel_problem(head, size, arch=vm.arch)
     if wrong:
@@ -142,13 +136,8 @@ def _kernel_problems(vm: VmSpec, kernel: Path) -> Iterator[Problem]:
 
 
 def _disk_problems(vm: VmSpec) -> Iterator[Problem]:
+    yield from inputs.raw_problems(vm, "vfkit")
     for disk in vm.disks:
-        if disk.format != "raw" or _starts_with(disk.path, _QCOW2):
-            yield Problem(
-                vm.name,
-                f"disk {disk.path} is not raw, and vfkit takes no other",
-                f"Convert it: `qemu-img convert -O raw {disk.path} NEW`.",
-            )
         if "," in disk.serial or not 0 < len(disk.serial) <= _SERIAL_MAX:
             yield Problem(
                 vm.name,
@@ -159,8 +148,7 @@ def _disk_problems(vm: VmSpec) -> Iterator[Problem]:
     files = [("initrd", vm.initrd)] if vm.initrd is not None else []
     files += [("disk", disk.path) for disk in vm.disks]
     for what, path in files:
-        # What lies in the machine's own folder is made just before the start.
-        if vm.layout.directory in path.parents:
+        if inputs.is_own(vm, path):
             continue
         # The framework opens every disk for writing.
         needed = os.R_OK | (os.W_OK if what == "disk" else 0)
@@ -168,13 +156,5 @@ def _disk_problems(vm: VmSpec) -> Iterator[Problem]:
             yield Problem(
                 vm.name,
                 f"the {what} {path} of machine {vm.name} is missing or may not be used",
-                "If the box is damaged, `vx box verify` tells; else check the file's owner.",
+                inputs.CHECK_FILE,
             )
-
-
-def _starts_with(path: Path, magic: bytes) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(magic)) == magic
-    except OSError:
-        return False
