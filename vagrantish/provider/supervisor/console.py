@@ -1,4 +1,4 @@
-"""The guest's console: a pty of ours, its log, and the one client that may join."""
+"""The guest's console: a pty or a socket of ours, its log, and the one client that may join."""
 
 from __future__ import annotations
 
@@ -55,13 +55,12 @@ class NoConsole:
 
 
 class Console:
-    def __init__(self, log: ConsoleLog, socket_path: Path) -> None:
+    def __init__(self, log: ConsoleLog, socket_path: Path, *, has_pty: bool = True) -> None:
         """Raises OSError without ptys; without its socket it goes on."""
         self.printed = False  # since the last ``begin_run``
         self._log = log
         # The slave stays open: without one the master answers EIO between two hypervisors.
-        self._master, self.slave = os.openpty()
-        tty.setraw(self.slave)
+        self._master, self.slave = _pty() if has_pty else _pair()
         os.set_blocking(self._master, False)
         self._socket_path = socket_path
         self._listener = _listen(socket_path)
@@ -183,6 +182,17 @@ class Console:
             self._client.close()
         self._client = None
         self._pending.clear()
+
+
+def _pty() -> tuple[int, int]:
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    return master, slave
+
+
+def _pair() -> tuple[int, int]:
+    ours, theirs = socket.socketpair()
+    return ours.detach(), theirs.detach()
 
 
 def _listen(path: Path) -> socket.socket | None:

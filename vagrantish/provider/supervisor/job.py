@@ -19,6 +19,8 @@ _JOB_MAX = 1 << 20
 
 class ConsoleKind(StrEnum):
     PTY = "pty"  # the supervisor's: it writes the console's log and serves its socket
+    # The same without a pty, which a sudo with use_pty would take for the user's terminal.
+    SOCKET = "socket"
     FILE = "file"  # the hypervisor writes the log itself
     NONE = "none"
 

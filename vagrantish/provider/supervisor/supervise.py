@@ -124,8 +124,7 @@ class Supervisor:
                 ),
                 kept=self._kept,
                 pid_file=self._layout.pid_file,
-                # The end of the terminal whose sudo is used is not the machine's.
-                ignored=(signal.SIGHUP,) if self._job.privilege == "sudo-ticket" else (),
+                ignored=_ignored(self._job),
             )
         except OSError as error:
             return self._failed(f"cannot run {self._job.argv[0]}: {error.strerror}")
@@ -265,11 +264,16 @@ class Supervisor:
                 os.unlink(path)
 
 
+def _ignored(job: Job) -> tuple[signal.Signals, ...]:
+    # The end of the terminal whose sudo is used is not the machine's, nor is that of this process.
+    return (signal.SIGHUP, signal.SIGPIPE) if job.console is ConsoleKind.SOCKET else ()
+
+
 def _console_of(job: Job, layout: MachineLayout) -> Console | NoConsole:
-    if job.console is not ConsoleKind.PTY:
-        return NoConsole(layout.console_log if job.console is ConsoleKind.FILE else None)
-    log = ConsoleLog(layout.console_log, layout.previous_console_log)
-    return Console(log, layout.console_socket)
+    if job.console in (ConsoleKind.PTY, ConsoleKind.SOCKET):
+        log = ConsoleLog(layout.console_log, layout.previous_console_log)
+        return Console(log, layout.console_socket, has_pty=job.console is ConsoleKind.PTY)
+    return NoConsole(layout.console_log if job.console is ConsoleKind.FILE else None)
 
 
 def _take_signals() -> int:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from vagrantish.files import host_errors
 from vagrantish.provider.guestnet.find import snapshot_of
-from vagrantish.provider.supervisor.job import Job
+from vagrantish.provider.supervisor.job import ConsoleKind, Job
 from vagrantish.provider.supervisor.start import environment
 from vagrantish.provider.xhyve.argv import links
+from vagrantish.provider.xhyve.privilege import TICKET
 
 if TYPE_CHECKING:
     from vagrantish.model import VmSpec, XhyveOptions
@@ -29,6 +30,8 @@ def job_of(
         argv=argv,
         mark=vm.uuid,
         env=environment(provider),
+        # That sudo is in the user's session, and so in reach of the user's terminal.
+        console=ConsoleKind.SOCKET if host.privilege == TICKET else ConsoleKind.PTY,
         privilege=host.privilege,
         # hyperkit locks its disks itself, with flock(2) too (hyperkit src/lib/block_if.c).
         locks=() if provider == HYPERKIT else tuple(written),
