@@ -107,14 +107,6 @@ def _machine_problems(vm: VmSpec, provider: str) -> Iterator[Problem]:
             f'the UUID of machine {vm.name}, "{vm.uuid}", is one that {provider} refuses',
             f"Make it anew: `vx destroy {vm.name}`, then `vx up {vm.name}`.",
         )
-    for forward in vm.forwards:
-        if forward.proto != "tcp":
-            yield Problem(
-                vm.name,
-                f"guest port {forward.guest} of {vm.name} cannot be forwarded: with {provider} "
-                f"ports go through ssh, which takes no {forward.proto}",
-                "Take that [[forward]] out: the guest has an address that this host reaches.",
-            )
     if "," in str(vm.layout.directory):
         yield Problem(
             vm.name,
