@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.fakes.sshd import Sshd, TcpServer, Told, free_port, silent, sshd_in, tcp_server
 from vagrantish import proc
@@ -28,9 +33,14 @@ from vagrantish.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from vagrantish.proc import ProcessIdentity
+
+
+_KEYS = (
+    "argv", "wanted", "forwards", "process", "keeper", "ssh", "pid", "started", "program", "guest",
+    "host",
+)  # fmt: skip
 
 
 def until(probe: Callable[[], object], what: str) -> None:
@@ -320,6 +330,29 @@ def test_stale_files_are_no_hindrance(machine: Machine, service: TcpServer) -> N
 
     assert is_heard(opened)
     assert are_open(machine.layout)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(_KEYS), inner, max_size=len(_KEYS))
+        ),
+    )
+)
+def test_notes_of_any_shape_are_read_or_count_as_none(note: object) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        layout = MachineLayout(Path(folder))
+        told = {**note, "schema": 1} if isinstance(note, dict) else note
+        layout.tunnel_job.write_text(json.dumps(told))
+        layout.tunnel_state.write_text(json.dumps(told))
+
+        job = tunnel.read_job(layout)
+
+        assert job is None or all(isinstance(word, str) for word in job.argv)
+        assert all(isinstance(forward, Forward) for forward in asked(layout))
+        assert not are_open(layout)
 
 
 def test_a_noted_pid_that_is_somebody_elses_is_let_alone(

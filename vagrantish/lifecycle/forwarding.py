@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -14,6 +13,7 @@ import vagrantish
 from vagrantish.errors import HostError, ProviderError, SSHError
 from vagrantish.events import Cancel
 from vagrantish.files import host_errors, write_atomic
+from vagrantish.lifecycle import freeports
 from vagrantish.model import Forward
 from vagrantish.provider import child, hostports, running, signals
 from vagrantish.ssh import tunnel
@@ -106,7 +106,7 @@ def check(forwards: tuple[Forward, ...], *, machine: str) -> None:
     """
     if forwards:
         find_ssh()
-        _on_free_ports(forwards, {}, machine)
+        freeports.settle(forwards, {}, machine)
 
 
 def close_forwards(layout: MachineLayout, *, op: Op) -> None:
@@ -159,7 +159,7 @@ def _open(
     picked = forwards
     for _ in range(_ATTEMPTS):
         op.cancel.check()
-        picked = _on_free_ports(picked, reasons, op.machine)
+        picked = freeports.settle(picked, reasons, op.machine)
         job = tunnel.Job(
             argv=_argv(target, picked, op), process=process, wanted=wanted, forwards=_rows(picked)
         )
@@ -201,51 +201,6 @@ def _launch(layout: MachineLayout, target: Target, op: Op) -> str:
 
 def _argv(target: Target, forwards: tuple[Forward, ...], op: Op) -> tuple[str, ...]:
     return tunnel.master_argv(find_ssh(), target, forwards, machine=op.machine)
-
-
-def _on_free_ports(
-    forwards: tuple[Forward, ...], reasons: dict[int, str], machine: str
-) -> tuple[Forward, ...]:
-    """``forwards``, moved where their port is taken. Raises PortTaken, ProviderError."""
-    picked = list(forwards)
-    order = sorted(range(len(picked)), key=lambda i: (picked[i].auto, i))
-    settled: list[Forward] = []
-    for index in order:
-        forward = picked[index]
-        if forward.host == 0:
-            forward = replace(forward, host=_any_port(forward, machine))
-        twin = next((f for f in settled if hostports.overlap(forward, f)), None)
-        error = 0 if twin is not None else hostports.bind_error(forward)
-        if twin is not None or error:
-            if not forward.auto or hostports.is_hopeless(error):
-                raise hostports.refusal(forward, error, machine=machine, is_ssh=False, twin=twin)
-            reasons[index] = _reason(forward, error, twin)
-            others = (*settled, *(f for i, f in enumerate(picked) if i != index))
-            forward = hostports.replacement(forward, error, others=others, tried=())
-        picked[index] = forward
-        settled.append(forward)
-    return tuple(picked)
-
-
-def _reason(forward: Forward, error: int, twin: Forward | None) -> str:
-    if twin is not None:
-        return "is wanted twice by this machine"
-    if hostports.is_reserved(error):
-        return "is reserved for root"
-    return f"is taken by {hostports.holder(forward)}"
-
-
-def _any_port(forward: Forward, machine: str) -> int:
-    """One that is free now; OpenSSH takes no 0 for a port of its own host."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        try:
-            probe.bind((forward.host_ip, 0))
-        except OSError as error:
-            raise hostports.refusal(
-                forward, error.errno or 0, machine=machine, is_ssh=False
-            ) from error
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _tell_moved(
@@ -296,6 +251,15 @@ def _rows(forwards: tuple[Forward, ...]) -> tuple[dict[str, Any], ...]:
 def _forwards_in(rows: tuple[dict[str, Any], ...]) -> tuple[Forward, ...]:
     """Empty where they are none of ours."""
     try:
-        return tuple(Forward(**row) for row in rows)
-    except TypeError:
+        return tuple(
+            Forward(
+                guest=int(row["guest"]),
+                host=int(row["host"]),
+                host_ip=str(row["host_ip"]),
+                proto=str(row["proto"]),
+                auto=row["auto"] is True,
+            )
+            for row in rows
+        )
+    except (KeyError, TypeError, ValueError):
         return ()
