@@ -106,11 +106,12 @@ def test_a_refusal_says_why_and_names_the_three_ways() -> None:
 def test_a_refusal_of_a_named_program_says_that_it_needs_a_rule() -> None:
     named = replace(USER, is_named=True)
 
-    message, _ = refusal(named, "auto", name="xhyve", program="/p/x", user="ada")
+    message, hint = refusal(named, "auto", name="xhyve", program="/p/x", user="ada")
 
     assert message.endswith(
         "sudo runs a program that settings name only by a rule of its own for /p/x"
     )
+    assert hint.startswith("If you do not know that program, take `binary` out of [xhyve]. Else: ")
     without, _ = refusal(
         replace(named, has_sudo=False), "auto", name="xhyve", program="/p/x", user="ada"
     )

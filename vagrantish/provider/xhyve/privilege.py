@@ -60,7 +60,10 @@ def refusal(facts: Facts, root: str, *, name: str, program: str, user: str) -> t
         why = f"sudo runs a program that settings name only by a rule of its own for {program}"
     else:
         why = "there is no sudo on this host"
-    return f"{name} needs root for its guest's network, and {why}", ways(user, program)
+    hint = ways(user, program)
+    if facts.is_named:
+        hint = f"If you do not know that program, take `binary` out of [{name}]. Else: {hint}"
+    return f"{name} needs root for its guest's network, and {why}", hint
 
 
 def ways(user: str, program: str) -> str:
