@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 _KEYS = (
-    "argv", "wanted", "forwards", "process", "keeper", "ssh", "pid", "started", "program", "guest",
+    "argv", "wanted", "forwards", "processes", "keeper", "ssh", "pid", "started", "program", "guest",
     "host",
 )  # fmt: skip
 
@@ -229,6 +229,28 @@ def test_it_ends_with_the_machine(machine: Machine, service: TcpServer) -> None:
     until(lambda: not proc.is_alive(keeper) and not proc.is_alive(ssh), "they go on")
     assert is_closed(opened)
     assert not machine.layout.tunnel_socket.exists()
+
+
+def test_with_a_supervisor_it_stays_until_both_are_gone(
+    machine: Machine, service: TcpServer
+) -> None:
+    supervisor = subprocess.Popen(["sleep", "600"])
+    identity = running.identity_fields(proc.identify(supervisor.pid))
+    note = running.read_note(machine.layout)
+    running.write_note(machine.layout, {**(note or {}), "supervisor": identity})
+    wanted = Forward(guest=service.port, host=0)
+    (opened,) = machine.open(wanted)
+    keeper = machine.keeper
+
+    supervisor.kill()
+    supervisor.wait()
+    time.sleep(1.5)  # it looks every second
+
+    assert is_heard(opened)
+    assert machine.open(wanted) == (opened,)
+    assert machine.keeper == keeper
+    machine.power_off()
+    until(lambda: not proc.is_alive(keeper), "it goes on")
 
 
 def test_a_lost_connection_comes_back_on_the_same_port(

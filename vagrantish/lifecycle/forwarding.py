@@ -53,8 +53,9 @@ def open_forwards(
     anew: bool = False,
     op: Op,
 ) -> tuple[Forward, ...]:
-    """Have ``forwards`` open while ``process`` lives: as they came out. Safe to repeat.
+    """Have ``forwards`` open while ``process`` or its supervisor lives: as they came out.
 
+    Safe to repeat.
     ``anew`` for a guest that just booted: a connection from before leads nowhere, even where ssh
     has not noticed. What is open is noted for ``running.forwards``. Raises PortTaken,
     ProviderError, SSHError, HostError, Cancelled; then none is open.
@@ -62,11 +63,12 @@ def open_forwards(
     refused = hostports.unforwardable(forwards, provider=provider)
     if refused:
         raise ProviderError("\n".join(problem.message for problem in refused), hint=refused[0].hint)
-    # A supervisor outlives the hypervisor where the guest reboots.
-    process = running.find_supervisor(layout) or process
+    # Of a guest that reboots only the supervisor stays; of a killed supervisor the guest does.
+    supervisor = running.find_supervisor(layout) or process
+    processes = tuple(dict.fromkeys((supervisor, running.find_hypervisor(layout) or process)))
     before = tunnel.read_job(layout)
     wanted = _rows(forwards)
-    again = before is not None and (before.wanted, before.process) == (wanted, process)
+    again = before is not None and before.wanted == wanted and supervisor in before.processes
     if before is not None and again:
         found = _forwards_in(before.forwards)
         is_right = before.argv == _argv(target, found, op)
@@ -81,7 +83,7 @@ def open_forwards(
         return ()
     first = tuple(map(_as_before, forwards, found)) if len(found) == len(forwards) else forwards
     try:
-        opened, reasons = _open(target, layout, first, wanted, process, op)
+        opened, reasons = _open(target, layout, first, wanted, processes, op)
         running.note_forwards(layout, opened)
     except BaseException:
         close_forwards(layout, op=replace(op, cancel=Cancel()))
@@ -151,7 +153,7 @@ def _open(
     layout: MachineLayout,
     forwards: tuple[Forward, ...],
     wanted: tuple[dict[str, Any], ...],
-    process: ProcessIdentity,
+    processes: tuple[ProcessIdentity, ...],
     op: Op,
 ) -> tuple[tuple[Forward, ...], dict[int, str]]:
     """The forwards on ports they could have, and why which ones were moved."""
@@ -161,7 +163,10 @@ def _open(
         op.cancel.check()
         picked = freeports.settle(picked, reasons, op.machine)
         job = tunnel.Job(
-            argv=_argv(target, picked, op), process=process, wanted=wanted, forwards=_rows(picked)
+            argv=_argv(target, picked, op),
+            processes=processes,
+            wanted=wanted,
+            forwards=_rows(picked),
         )
         write_atomic(layout.tunnel_job, job.to_json(), mode=0o600)
         said = _launch(layout, target, op)

@@ -1,6 +1,6 @@
 """``python -m vagrantish.ssh.keeper JOBFILE``: keeps a machine's forwards open while it runs.
 
-It ends by itself with the process that the job names; vx only ever starts it, and ends it sooner.
+It ends by itself with the processes that the job names; vx only ever starts it, and ends it sooner.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Keeper:
                 self._ssh.wait()
 
     def _is_wanted(self) -> bool:
-        return not self._was_told and proc.is_alive(self._job.process)
+        return not self._was_told and any(map(proc.is_alive, self._job.processes))
 
     def _clear(self) -> None:
         """With a stale socket in its place, ssh goes on without one."""

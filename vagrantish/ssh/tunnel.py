@@ -30,23 +30,23 @@ _ALIVE_EVERY_S = 10
 
 
 class Job:
-    """``argv`` is to run while ``process`` lives, in the folder of the job's file.
+    """``argv`` is to run while any of ``processes`` lives, in the folder of the job's file.
 
     ``wanted`` is what was asked for, ``forwards`` what of it came out, in the same order.
     """
 
-    __slots__ = ("argv", "forwards", "process", "wanted")
+    __slots__ = ("argv", "forwards", "processes", "wanted")
 
     def __init__(
         self,
         *,
         argv: tuple[str, ...],
-        process: ProcessIdentity,
+        processes: tuple[ProcessIdentity, ...],
         wanted: tuple[dict[str, Any], ...],
         forwards: tuple[dict[str, Any], ...],
     ) -> None:
         self.argv = argv
-        self.process = process
+        self.processes = processes
         self.wanted = wanted
         self.forwards = forwards
 
@@ -54,7 +54,7 @@ class Job:
         fields = {
             "schema": SCHEMA,
             "argv": self.argv,
-            "process": identity_fields(self.process),
+            "processes": tuple(map(identity_fields, self.processes)),
             "wanted": self.wanted,
             "forwards": self.forwards,
         }
@@ -136,17 +136,14 @@ def _ask_argv(program: str, socket: Path, *words: str) -> tuple[str, ...]:
 def read_job(layout: MachineLayout) -> Job | None:
     """None where there is none, or a damaged one."""
     found = _read(layout.tunnel_job)
-    process = identity_in(found.get("process"))
-    argv, wanted, forwards = (found.get(key) for key in ("argv", "wanted", "forwards"))
-    lists = [value for value in (argv, wanted, forwards) if isinstance(value, list)]
-    if process is None or len(lists) != 3:
-        return None
-    words, asked, got = lists
-    if not words or not all(isinstance(word, str) for word in words):
+    lists = [found.get(key) for key in ("argv", "processes", "wanted", "forwards")]
+    words, those, asked, got = (value if isinstance(value, list) else [] for value in lists)
+    processes = tuple(process for each in those if (process := identity_in(each)) is not None)
+    if not words or not processes or not all(isinstance(word, str) for word in words):
         return None
     if not all(isinstance(row, dict) for row in (*asked, *got)):
         return None
-    return Job(argv=tuple(words), process=process, wanted=tuple(asked), forwards=tuple(got))
+    return Job(argv=tuple(words), processes=processes, wanted=tuple(asked), forwards=tuple(got))
 
 
 def read_state(layout: MachineLayout) -> State:
