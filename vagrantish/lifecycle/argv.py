@@ -12,6 +12,8 @@ from vagrantish.lifecycle.boxes import resolve_box
 from vagrantish.lifecycle.create import user_of
 from vagrantish.lifecycle.spec import box_fields
 from vagrantish.machine.record import Record
+from vagrantish.provider.choice import suited, this_host
+from vagrantish.provider.registry import AUTO
 
 if TYPE_CHECKING:
     from vagrantish.events import Op
@@ -59,6 +61,8 @@ def _assumed(
     *,
     op: Op,
 ) -> tuple[str, ...]:
+    if name == AUTO:
+        name = suited(this_host())[0]
     provider = services.provider(name)
     box = resolve_box(services, machine.box, op=op)
     if record is None:

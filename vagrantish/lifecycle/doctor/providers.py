@@ -97,6 +97,7 @@ def _qualities(name: str, host: HostFacts) -> Iterator[Finding]:
 def _root(name: str, host: HostFacts) -> Finding:
     """How it becomes root for its guest's network."""
     from vagrantish.provider.xhyve import privilege
+    from vagrantish.provider.xhyve.bootchecks import is_roots
 
     ways = {
         "": "vx itself runs as root",
@@ -107,13 +108,22 @@ def _root(name: str, host: HostFacts) -> Finding:
     if host.privilege in ways:
         return ok(f"{name}.root", ways[host.privilege])
     rule = privilege.sudoers_line(getpass.getuser(), host.program)
+    hint = (
+        f"Best is `{privilege.setuid_commands(host.program)}`: it gives root up once the network "
+        "runs. An update of it undoes that."
+    )
+    if rule:
+        hint += f"\nOr a rule of sudo, made with `sudo visudo -f /etc/sudoers.d/vx`:\n{rule}"
+        if not is_roots(Path(host.program)):
+            hint += (
+                "\nWith it, whatever you or your programs put in that place runs as root: "
+                f"{host.program} and its folders are not root's alone."
+            )
     return Finding(
         id=f"{name}.root",
         level=Level.WARNING,
         text=f"{name} needs root for its guests' network: sudo will ask for your password",
-        hint=f"Best is `sudo chown root:wheel {host.program} && sudo chmod u+s {host.program}`: it "
-        "gives root up once the network runs (an update of it undoes that).\n"
-        f"Or a rule of sudo, made with `sudo visudo -f /etc/sudoers.d/vx`:\n{rule}",
+        hint=hint,
     )
 
 

@@ -146,7 +146,7 @@ class Hyperkit(Xhyve):
     capabilities: ClassVar[Capabilities] = Capabilities(
         forwards_ports=False,
         disk_formats=("raw",),
-        boot_modes=(BootMode.KERNEL,),
+        boot_modes=(BootMode.KERNEL, BootMode.UEFI, BootMode.FBSD),
         mac_from_host=True,
     )
 

@@ -8,7 +8,9 @@ from vagrantish.files import host_errors
 from vagrantish.provider.guestnet.find import snapshot_of
 from vagrantish.provider.supervisor.job import ConsoleKind, Job
 from vagrantish.provider.supervisor.start import environment
-from vagrantish.provider.xhyve.argv import links
+from vagrantish.provider.xhyve import extra
+from vagrantish.provider.xhyve.argv import links, slots_of
+from vagrantish.provider.xhyve.flavour import Flavour
 from vagrantish.provider.xhyve.privilege import TICKET
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ def job_of(
     written = [str(disk.path) for disk in vm.disks if not disk.readonly]
     if vm.firmware is not None and vm.firmware.vars is not None:
         written.append(str(vm.firmware.vars))
+    named = extra.uses(options.extra_args, Flavour(host.flavour), slots_of(vm))
+    written += [use.path for use in named if use.is_disk and use.write]
     return Job(
         provider=provider,
         argv=argv,
