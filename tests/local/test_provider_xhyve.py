@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vagrantish.provider.base import HostFacts
 
 OP = Op(Quiet(), Cancel(), "web")
+NEED = sudo.to_start("xhyve", "The ways.")
 
 
 @pytest.fixture
@@ -253,7 +254,7 @@ def test_a_sudo_that_asks_for_nothing_is_used_as_it_is(
 ) -> None:
     monkeypatch.setenv("PATH", sudo_in(tmp_path / "p", "exit 0"))
 
-    sudo.obtain(stdin_fd=None, op=OP)
+    sudo.obtain(NEED, stdin_fd=None, op=OP)
 
 
 @pytest.mark.parametrize("has_stdin", [True, False])
@@ -263,20 +264,35 @@ def test_where_nobody_can_type_a_password_it_says_how_to_go_on(
     monkeypatch.setenv("PATH", sudo_in(tmp_path / "p", "exit 1"))
 
     with open(os.devnull, encoding="ascii") as nothing, pytest.raises(ProviderError) as failed:
-        sudo.obtain(stdin_fd=nothing.fileno() if has_stdin else None, op=OP)
+        sudo.obtain(NEED, stdin_fd=nothing.fileno() if has_stdin else None, op=OP)
 
     assert "sudo -v" in failed.value.hint
+    assert "The ways." in failed.value.hint
+
+
+def test_a_sudo_that_remembers_no_password_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", sudo_in(tmp_path / "p", '[ "$1" != -n ]'))
+    master, slave = os.openpty()
+
+    with pytest.raises(ProviderError, match="does not remember it") as failed:
+        sudo.obtain(NEED, stdin_fd=slave, op=OP)
+
+    os.close(master)
+    os.close(slave)
+    assert failed.value.hint == "The ways."
 
 
 def test_at_a_terminal_sudo_asks_itself_and_vx_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, quiet = tmp_path / "asked", Quiet()
-    body = f'[ "$1" = -n ] && exit 1\ntest -t 0 && touch {asked}'
+    body = f'if [ "$1" = -n ]; then test -e {asked}; exit; fi\ntest -t 0 && touch {asked}'
     monkeypatch.setenv("PATH", sudo_in(tmp_path / "p", body))
     master, slave = os.openpty()
 
-    sudo.obtain(stdin_fd=slave, op=Op(quiet, Cancel(), "web"))
+    sudo.obtain(NEED, stdin_fd=slave, op=Op(quiet, Cancel(), "web"))
 
     os.close(master)
     os.close(slave)

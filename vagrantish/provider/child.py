@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -78,8 +79,9 @@ def run(
         status = child.wait() if ended else None
     finally:
         if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+            with suppress(PermissionError):  # a sudo, which only root ends; it is left to itself
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
         if child.stdout is not None:
             child.stdout.close()
     return Finished(status=status, output=printable(output), seconds=time.monotonic() - began)

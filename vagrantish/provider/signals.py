@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LOOK_S = 0.02
 _KILL_S = 10.0
 _SUDO_S = 10.0
+_KILL = "/bin/kill"  # the one the rule of sudo is for, not the first on PATH
 
 
 def send(
@@ -74,15 +75,16 @@ def gone(process: ProcessIdentity, timeout_s: float, cancel: Cancel) -> bool:
     return found is True
 
 
+def as_root(pid: int, number: signal.Signals) -> tuple[str, ...]:
+    """The command that signals root's processes, and asks for no password."""
+    return ("sudo", "-n", _KILL, f"-{number.value}", str(pid))
+
+
 def _send_as_root(process: ProcessIdentity, number: signal.Signals, what: str) -> None:
     from vagrantish.provider import child
 
     # In the terminal's session: sudo remembers a password by that.
-    done = child.run(
-        ("sudo", "-n", "kill", f"-{number.value}", str(process.pid)),
-        timeout_s=_SUDO_S,
-        own_session=False,
-    )
+    done = child.run(as_root(process.pid, number), timeout_s=_SUDO_S, own_session=False)
     if done.status != 0 and proc.is_alive(process):
         raise ProviderError(
             f"{what} (pid {process.pid}) runs as root, and sudo does not let vx end it: "

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from vagrantish.errors import VxError
+from vagrantish.errors import ProviderError, VxError
 from vagrantish.events import Cancel
 from vagrantish.files import host_errors, sweep_staged
 from vagrantish.provider import child, running, signals
@@ -62,13 +62,20 @@ def end_at_once(layout: MachineLayout) -> None:
     if supervisor is not None:
         signals.send(supervisor, signal.SIGINT, what=what)
         if not signals.gone(supervisor, _SUPERVISOR_S, Cancel()):
-            # First, so that it starts nothing again.
+            if by_sudo:
+                # Where sudo lets neither of us, the machine keeps its supervisor.
+                _kill_hypervisor(layout, job)
+            # Before the other, so that it starts nothing again.
             signals.kill(supervisor, what=f"the supervisor of {what}")
-    hypervisor = running.find_hypervisor(layout)
-    if hypervisor is not None:
-        signals.kill(hypervisor, what=what, sudo=by_sudo)
+    _kill_hypervisor(layout, job)
     for stray in _strays(job):
         signals.kill(stray, what=what, sudo=by_sudo)
+
+
+def _kill_hypervisor(layout: MachineLayout, job: Job | None) -> None:
+    hypervisor = running.find_hypervisor(layout)
+    if hypervisor is not None:
+        signals.kill(hypervisor, what=_what(job), sudo=_by_sudo(job))
 
 
 def remove_leftovers(layout: MachineLayout) -> None:
@@ -122,8 +129,13 @@ def press_button(layout: MachineLayout) -> None:
     if supervisor is not None and needs_supervisor:
         signals.send(supervisor, signal.SIGTERM, what=_what(job))
     elif hypervisor is not None:
-        # Not by the supervisor: this command's sudo may know a password that its own has forgotten.
-        signals.send(hypervisor, signal.SIGTERM, what=_what(job), sudo=_by_sudo(job))
+        try:
+            signals.send(hypervisor, signal.SIGTERM, what=_what(job), sudo=_by_sudo(job))
+        except ProviderError:
+            # Either sudo may know a password that the other has forgotten.
+            if supervisor is None:
+                raise
+            signals.send(supervisor, signal.SIGTERM, what=_what(job))
 
 
 def _is_over(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vagrantish import proc
 from vagrantish.provider import running
+from vagrantish.provider.signals import as_root
 from vagrantish.provider.supervisor.aside import run_aside
 from vagrantish.provider.supervisor.console import Console, NoConsole
 from vagrantish.provider.supervisor.holders import holders, program_of
@@ -82,6 +83,9 @@ class Supervisor:
 
         while True:
             ending = self._run_once()
+            if self._restarts and ending.kind is EndingKind.FAILED_TO_START:
+                text = f"the guest rebooted and could not be started again: {ending.text}"
+                ending = replace(ending, text=text)
             again = ending.kind is EndingKind.REBOOTED and not self._is_ending
             if not again:
                 break
@@ -179,15 +183,15 @@ class Supervisor:
     def _obey(self) -> None:
         told, self._told = self._told, set()
         if told & _CUTS:
-            self._is_ending = self._was_cut = True
-            self._signal(signal.SIGKILL)
+            self._is_ending = self._was_cut = self._signal(signal.SIGKILL)
         elif signal.SIGTERM in told:
             if self._job.button is not None:
                 self._run_hook(self._job.button)
             else:
                 self._signal(signal.SIGTERM)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, number: signal.Signals) -> bool:
+        """Whether it was sent. A sudo that forgot its password does not let us."""
         process = self._hypervisor
         pid = self._child
         if process is not None and process.pid != pid and proc.is_alive(process):
@@ -195,10 +199,10 @@ class Supervisor:
         try:
             os.kill(pid, number)
         except ProcessLookupError:
-            return
+            return True
         except PermissionError:
-            argv = ("sudo", "-n", "kill", f"-{number.value}", str(pid))
-            self._run_hook(Hook(argv=argv, timeout_s=_SUDO_S))
+            return not self._run_hook(Hook(argv=as_root(pid, number), timeout_s=_SUDO_S))
+        return True
 
     def _run_hook(self, hook: Hook, *, may_cut: bool = True) -> str:
         """Why it failed; "" when it did not."""

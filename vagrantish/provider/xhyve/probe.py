@@ -61,7 +61,7 @@ def probe(name: str, options: XhyveOptions, *, op: Op) -> HostFacts:
     facts = facts_of(program, is_named=program != _on_path(name))
     privilege = privilege_of(facts, options.root)
     if privilege is None:
-        message, hint = refusal(facts, options.root, name=name, program=program, user=_user())
+        message, hint = refusal(facts, options.root, name=name, program=program, user=user())
         raise ProviderError(message, hint=hint)
     return HostFacts(
         program=program,
@@ -122,7 +122,7 @@ def _on_path(name: str) -> str:
     return os.path.abspath(found) if found is not None else ""
 
 
-def _user() -> str:
+def user() -> str:
     import pwd
 
     try:

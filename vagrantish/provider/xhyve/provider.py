@@ -64,12 +64,13 @@ class Xhyve:
 
     def authorize_start(self, host: HostFacts, *, op: Op) -> None:
         if host.privilege == privilege.TICKET:
-            sudo.obtain(stdin_fd=op.terminal, op=op)
+            ways = privilege.ways(probing.user(), host.program)
+            sudo.obtain(sudo.to_start(self.name, ways), stdin_fd=op.terminal, op=op)
 
     def authorize_stop(self, layout: MachineLayout, *, op: Op) -> None:
         needs_ticket = stop.privilege_of(layout) == privilege.TICKET
         if needs_ticket and op.terminal is not None and running.find_hypervisor(layout) is not None:
-            sudo.obtain(stdin_fd=op.terminal, op=op)
+            sudo.obtain(sudo.to_end(self.name), stdin_fd=op.terminal, op=op)
 
     def learn_mac(self, vm: VmSpec, host: HostFacts, *, op: Op) -> str:
         """hyperkit's -M prints its usage, and v0.2.0 has none."""
