@@ -493,7 +493,7 @@ def test_a_full_disk_costs_the_log_and_not_the_guest(machine: Machine) -> None:
 def test_an_error_stream_without_end_is_cut(machine: Machine) -> None:
     machine.start("echo up >&0; yes Unhandled inb | head -c 9000000 >&2; exec sleep 60")
 
-    wait_for(lambda: b"too much to keep" in machine.layout.provider_log.read_bytes()[:100])
+    wait_for(lambda: b"too much to keep" in machine.layout.provider_log.read_bytes())
     assert machine.layout.provider_log.stat().st_size < 9_000_000
 
 
