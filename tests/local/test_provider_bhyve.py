@@ -154,7 +154,7 @@ def test_a_deaf_guest_is_cut_off_and_leaves_nothing(
 
 
 def test_a_reboot_loads_the_guest_again(bhyve: Bhyve, home: VxHome, vm: VmSpec, op: Op) -> None:
-    bhyve.start(vm, scripted(home, "say@0:hello; reboot@0.5"), op=op)
+    bhyve.start(vm, scripted(home, "say@0:hello; reboot@1.5"), op=op)
 
     wait_for(lambda: vm.layout.console_log.read_bytes().count(b"hello") > 2)
 
