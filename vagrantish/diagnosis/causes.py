@@ -41,6 +41,8 @@ class State(StrEnum):
     """What whoever watches a boot knows beside what was written."""
 
     STALLED = "stalled"
+    TIMED_OUT = "timed-out"  # it goes on, and took longer than a boot may
+    REBOOTING = "rebooting"  # over and over
     SILENT = "silent"  # the guest never wrote anything
     RUNNING = "running"  # the hypervisor does, though it should have ended
     PROCESS_STOPPED = "process-stopped"  # job control stopped the hypervisor

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _LINES_KEPT = 200
 _AROUND = 3  # lines kept before and after one that shows a cause
 _LAST = 3  # so many lines from the end still count as the last
+_LOOP = 5  # boots; a first boot may need two or three
 _READY = "vx: ready ssh"
 _OURS = ("$ ", "[vx: ")  # vx writes into the same log: the command, and what it dropped
 _KERNEL = re.compile(r"^(?:\[ +0\.0+\] )?Linux version \d|---<<BOOT>>---")
@@ -89,6 +90,11 @@ class Reader:
             sighting.cause.severity is Severity.FATAL and self._holds(sighting, known)
             for sighting in self._seen()
         )
+
+    @property
+    def is_looping(self) -> bool:
+        """Whether the guest did nothing but reboot, if nobody logged in so far."""
+        return self.boots >= _LOOP
 
     @property
     def is_decided(self) -> bool:

@@ -36,8 +36,14 @@ _STALLED_S = 60.0
 # What only the one who waited for the boot could see, by the cause it found.
 _STATES = {
     state.value: (state,)
-    for state in (State.NO_ADDRESS, State.NO_SSHD, State.LOGIN_REFUSED, State.HOST_KEY)
-}
+    for state in (
+        State.NO_ADDRESS,
+        State.NO_SSHD,
+        State.LOGIN_REFUSED,
+        State.HOST_KEY,
+        State.TIMED_OUT,
+    )
+} | {"reboot-loop": (State.REBOOTING,)}
 
 
 class Mark(StrEnum):
@@ -163,7 +169,9 @@ def _feed_file(reader: Reader, path: Path, place: Place, cancel: Cancel) -> None
 
 def _of_log(reader: Reader) -> tuple[State, ...]:
     """A log that ends before anybody could log in is one of a boot that stalled."""
-    return () if reader.stage.order >= Stage.SSHD.order else (State.STALLED,)
+    if reader.stage.order >= Stage.SSHD.order:
+        return ()
+    return (State.REBOOTING,) if reader.is_looping else (State.STALLED,)
 
 
 def _of_machine(

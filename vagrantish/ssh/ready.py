@@ -83,8 +83,7 @@ def wait_ready(
         if client is None:
             raise guest.failure(
                 f"the guest did not become ready within {format_duration(timeout_s)}",
-                hint="A longer `boot.timeout` helps if it was only slow; "
-                "`vx logs` shows all it said.",
+                State.TIMED_OUT,
             )
         step.outcome = f"ready in {format_duration(time.monotonic() - started_at)}"
         return client
@@ -125,7 +124,7 @@ def _check(guest: Guest, tries: Tries, patience: Patience) -> None:
         raise guest.failure(f"{so_far}: {what}")
     refused_since = peers.refused_since
     if refused_since is not None and guest.has(Stage.SSHD):
-        is_done = guest.has(Stage.FIRST_BOOT)
+        is_done = guest.has(Stage.FIRST_BOOT) or guest.reader.ready
         if now - refused_since >= (patience.quiet_s if is_done else patience.refused_s):
             raise guest.failure("the guest has booted, and refuses the login")
 

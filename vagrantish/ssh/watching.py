@@ -97,14 +97,16 @@ class Guest:
             self._doomed_at = self._doomed_at or now
             if now - self._doomed_at >= _SETTLE_S:
                 raise self.failure("the guest does not come up")
+        if self.reader.is_looping:
+            raise self.failure("the guest reboots over and over", State.REBOOTING)
         if now - self._moved_at > self._stall_s:
             raise self.failure(
                 f"the guest has not got any further for {format_duration(self._stall_s)}",
                 State.STALLED,
             )
 
-    def failure(self, event: str, *states: State, hint: str = "") -> BootError:
-        """What there is to say; ``event`` and ``hint`` where nothing that was seen says more."""
+    def failure(self, event: str, *states: State) -> BootError:
+        """What there is to say; ``event`` where nothing that was seen says more."""
         reader = self.reader
         verdict = reader.verdict(*states, *self.about_ssh())
         reached = f"it came as far as: {reader.stage}"
@@ -115,7 +117,7 @@ class Guest:
         why = f"\n{verdict.message}" if verdict and verdict.message else ""
         return BootError(
             f"{event} ({reached}{ssh}){why}",
-            hint=verdict.hint if verdict else hint,
+            hint=verdict.hint if verdict else "",
             stage=reader.stage.value,
             cause=verdict.cause_id if verdict else "",
             console=(verdict.lines if verdict else ()) or reader.last_lines(_LINES_SHOWN),
