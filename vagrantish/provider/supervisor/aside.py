@@ -13,8 +13,6 @@ from vagrantish.provider.supervisor.spawn import spawn
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vagrantish.provider.supervisor.log import SaidLog
-
 CUT = -signal.SIGKILL
 
 
@@ -23,13 +21,13 @@ def run_aside(
     env: Mapping[str, str],
     *,
     stdin: bytes = b"",
-    said: SaidLog,
+    output: int,
     timeout_s: float,
     pause: Callable[[], bool],
 ) -> str:
     """Why it failed, "" when it did not; killed when its time is up or ``pause`` says so.
 
-    ``pause`` waits a moment, and tells whether to give up.
+    ``output`` is a descriptor; ``pause`` waits a moment, and tells whether to give up.
     """
     name = os.path.basename(argv[0])
     reader, writer = os.pipe()
@@ -38,7 +36,7 @@ def run_aside(
         with suppress(OSError):
             os.write(writer, stdin)
         os.close(writer)
-        child = spawn(argv, env, streams=(reader, said.descriptor, said.descriptor))
+        child = spawn(argv, env, streams=(reader, output, output))
     except OSError as error:
         return f"cannot run {argv[0]}: {error.strerror}"
     finally:

@@ -201,11 +201,14 @@ class Supervisor:
         except ProcessLookupError:
             return True
         except PermissionError:
-            return not self._run_hook(Hook(argv=as_root(pid, number), timeout_s=_SUDO_S))
+            # What that sudo complains of is none of the hypervisor's failures.
+            with open(os.devnull, "wb") as nothing:
+                hook = Hook(argv=as_root(pid, number), timeout_s=_SUDO_S)
+                return not self._run_hook(hook, output=nothing.fileno())
         return True
 
-    def _run_hook(self, hook: Hook, *, may_cut: bool = True) -> str:
-        """Why it failed; "" when it did not."""
+    def _run_hook(self, hook: Hook, *, may_cut: bool = True, output: int | None = None) -> str:
+        """Why it failed; "" when it did not. What it writes is kept, unless ``output`` is given."""
 
         def pause() -> bool:
             self._wait(_HOOK_LOOK_S)
@@ -215,7 +218,7 @@ class Supervisor:
             hook.argv,
             self._job.env,
             stdin=hook.stdin.encode(),
-            said=self._said,
+            output=self._said.descriptor if output is None else output,
             timeout_s=hook.timeout_s,
             pause=pause,
         )
