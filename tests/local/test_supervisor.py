@@ -505,6 +505,28 @@ def test_without_a_pty_the_log_is_the_hypervisors(machine: Machine) -> None:
     assert not machine.layout.console_socket.exists()
 
 
+def test_a_console_that_is_no_terminal_carries_both_ways(machine: Machine) -> None:
+    script = "test -t 0 || echo none >&0; exec dd bs=1 status=none >&0"
+    machine.start(machine.job(script, console=ConsoleKind.SOCKET))
+    machine.await_console("none")
+
+    with join(machine) as client:
+        client.sendall(b"hello\n")
+
+        wait_for(lambda: machine.console == "none\nhello\n")
+
+
+def test_a_guest_whose_console_was_a_socket_outlives_its_reader(machine: Machine) -> None:
+    script = "while :; do echo up >&0; sleep 0.02; done 2>/dev/null"
+    process = machine.start(machine.job(script, console=ConsoleKind.SOCKET))
+    os.kill(supervisor_of(machine).pid, signal.SIGKILL)
+    wait_for(lambda: running.find_supervisor(machine.layout) is None)
+    time.sleep(0.3)
+
+    assert running.find(machine.layout) == process
+    assert machine.stop() is StopOutcome.FORCED
+
+
 def test_behind_sudo_the_hypervisor_itself_is_found_and_watched(
     machine: Machine, tmp_path: Path
 ) -> None:
