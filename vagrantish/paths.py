@@ -201,9 +201,9 @@ class MachineLayout:
         return self.directory / "fwd.sock"
 
     @property
-    def boot_failure(self) -> Path:
+    def boot_note(self) -> Path:
         """Why the last boot failed; not there when it did not."""
-        return self.directory / "boot-failure.json"
+        return self.directory / "boot.json"
 
     @property
     def start_lock(self) -> Path:

@@ -143,7 +143,7 @@ def test_a_damaged_note_counts_as_none(cli: Cli) -> None:
     layout = layout_of(cli)
     layout.console_log.write_text(HEALTHY_TEXT)
     for text in ("", "[]", '{"schema": 2, "cause": "x"}', "[" * 100_000):
-        layout.boot_failure.write_text(text)
+        layout.boot_note.write_text(text)
 
         assert cli("explain", "--json").answer["healthy"] is True
 
@@ -155,6 +155,26 @@ def test_a_machine_that_booted_well_is_called_that(cli: Cli) -> None:
 
     assert told.out.endswith("Machine default booted well; it is halted now.\n")
     assert "2.5 s" in told.out
+
+
+def test_a_guest_whose_console_tells_little_was_well_when_it_was_seen_to_be(cli: Cli) -> None:
+    layout = layout_of(cli)
+    layout.console_log.write_text(
+        "[    0.000000] Linux version 6.1.0\n[   34.4] reboot: Power down\n"
+    )
+    with bootnote.kept(layout):
+        pass
+
+    assert cli("explain").out.endswith("Machine default booted well; it is halted now.\n")
+
+
+def test_what_up_said_of_a_boot_it_ended_comes_before_how_it_ended_it(cli: Cli) -> None:
+    layout = layout_of(cli)
+    layout.console_log.write_text("[    0.000000] Linux version 6.1.0\n")
+    with pytest.raises(BootError), bootnote.kept(layout):
+        raise BootError("the guest has not got any further for 5 s", cause="", stage="kernel")
+
+    assert "Machine default: the guest has not got any further for 5 s" in cli("explain").out
 
 
 def test_the_boot_before_can_be_asked_for(cli: Cli) -> None:

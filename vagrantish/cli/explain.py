@@ -135,7 +135,8 @@ def _told(subject: str, found: Explanation) -> Iterator[str]:
 
 
 def _headline(subject: str, found: Explanation, verdict: Verdict) -> str:
-    what = verdict.event
+    # What vx ended because of it says nothing by its end.
+    what = verdict.event or found.told.split("\n")[0]
     if not what and found.ending is not None:
         what = found.ending.text
     if not what and found.stage is Stage.PROGRAM:

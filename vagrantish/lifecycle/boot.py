@@ -106,15 +106,19 @@ def boot(
             f"until `vx destroy {machine.name}`"
         )
     hypervisors.belong_to(record, hypervisor.provider)
+    if not record.mac:
+        # First, as a seed may name it.
+        vm = plan_vm(services, machine, box, record, hypervisor.provider)
+        hypervisors.settle_mac(services, record, hypervisor, vm, op=op)
     prepare(services, machine, box, record, hypervisor.provider, op=op)
     vm = plan_vm(services, machine, box, record, hypervisor.provider)
-    vm = hypervisors.settle_mac(services, record, hypervisor, vm, op=op)
     record.box = box_fields(box, machine) | {"instance": seeding.instance_of(machine, box, record)}
     record.user = user_of(machine, box)
     record.ssh = ssh_fields(machine, box.seed)
     access.pin(record, layout)
     record.started_with = start_settings(machine)
     services.machines.save(record)
+    bootnote.forget(layout)
     try:
         started = hypervisor.provider.start(vm, hypervisor.host, op=op)
         if started.address is not None:
@@ -279,6 +283,7 @@ def prepare(
         layout,
         kernels.boot_files(box, record, layout).initrd if by_kernel else None,
         grow=has_grown(box, machine.disk_bytes),
+        provider=provider.capabilities,
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vagrantish.diagnosis.endings import Ending
     from vagrantish.diagnosis.verdict import Sighting, Verdict
     from vagrantish.events import Cancel
+    from vagrantish.lifecycle.bootnote import BootNote
     from vagrantish.lifecycle.look import View
     from vagrantish.paths import VxHome
 
@@ -71,6 +72,7 @@ class Explanation:
     rows: tuple[Row, ...]
     stage: Stage  # how far it came
     ending: Ending | None
+    told: str  # what `vx up` said of it; "" where it said nothing
     verdict: Verdict | None  # None: nothing is wrong
     remarks: tuple[Sighting, ...]  # what else was seen, and explains nothing
 
@@ -101,14 +103,15 @@ def explain_machine(
             ending = told.ending
             if not layout.provider_log.exists():
                 reader.feed(told.stderr.encode() + b"\n", Place.STDERR)
-    failed = bootnote.cause_of(layout)
-    if failed is not None and view.state != look.RUNNING:
-        states: tuple[State, ...] = _STATES.get(failed, (State.STALLED,))
+    note = bootnote.read(layout)
+    if note is not None and not note.ready and view.state != look.RUNNING:
+        states: tuple[State, ...] = _STATES.get(note.cause, (State.STALLED,))
         if ending is not None and ending.kind is not EndingKind.KILLED:
             reader.end(ending)
     else:
-        states = _of_machine(reader, view, ending, console)
-    return _explained(reader, view.state, states, ending)
+        was_ready = note is not None and note.ready
+        states = _of_machine(reader, view, ending, console, was_ready=was_ready)
+    return _explained(reader, view.state, states, ending, note)
 
 
 def explain_logs(
@@ -175,7 +178,7 @@ def _of_log(reader: Reader) -> tuple[State, ...]:
 
 
 def _of_machine(
-    reader: Reader, view: View, ending: Ending | None, console: Path
+    reader: Reader, view: View, ending: Ending | None, console: Path, *, was_ready: bool
 ) -> tuple[State, ...]:
     if view.state == look.RUNNING:
         return ()
@@ -184,7 +187,7 @@ def _of_machine(
         if reader.stage.order >= Stage.LOGIN.order or reader.is_decided:
             return (State.NO_SSHD,) if quiet_s > _QUIET_S else ()
         return (State.STALLED,) if quiet_s > _STALLED_S else ()
-    if reader.stage.order >= Stage.SSHD.order and not _is_bad(ending):
+    if (was_ready or reader.stage.order >= Stage.SSHD.order) and not _is_bad(ending):
         return ()
     # What vx itself ended, as it does with a boot that failed, says nothing by its end.
     if ending is not None and ending.kind is not EndingKind.KILLED:
@@ -205,16 +208,22 @@ def _age_s(path: Path) -> float:
 
 
 def _explained(
-    reader: Reader, state: str, states: Sequence[State], ending: Ending | None = None
+    reader: Reader,
+    state: str,
+    states: Sequence[State],
+    ending: Ending | None = None,
+    note: BootNote | None = None,
 ) -> Explanation:
+    was_ready = state == look.RUNNING or (note is not None and note.ready)
     verdict = reader.verdict(*states)
     told = () if verdict is None else (verdict.cause_id, *verdict.others)
     return Explanation(
         state=state,
         boots=reader.boots,
-        rows=_rows(reader, verdict, Stage.SSHD if state == look.RUNNING else reader.stage),
+        rows=_rows(reader, verdict, Stage.SSHD if was_ready else reader.stage),
         stage=reader.stage,
         ending=ending,
+        told=note.message if note is not None else "",
         verdict=verdict,
         remarks=tuple(
             one

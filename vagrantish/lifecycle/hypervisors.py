@@ -93,15 +93,15 @@ def belong_to(record: Record, provider: Provider) -> None:
 
 def settle_mac(
     services: Services, record: Record, hypervisor: Hypervisor, vm: VmSpec, *, op: Op
-) -> VmSpec:
-    """``vm`` with the MAC its host gives it, learnt once; "" where it cannot be known.
+) -> None:
+    """Have the record know the MAC its host gives it; it stays "" where that cannot be known.
 
     A machine that never ran may get another UUID, where the host has no network for its first.
     Raises UuidRefused, ProviderError.
     """
     provider = hypervisor.provider
     if record.mac or not isinstance(provider, LearnsMac):
-        return vm
+        return
     for left in reversed(range(_UUIDS_TRIED)):
         try:
             record.mac = provider.learn_mac(vm, hypervisor.host, op=op)
@@ -112,4 +112,3 @@ def settle_mac(
             record.uuid = str(uuid.uuid4())
             vm = replace(vm, uuid=record.uuid)
     services.machines.save(record)
-    return replace(vm, mac=record.mac)

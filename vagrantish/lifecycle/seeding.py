@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vagrantish.lifecycle.create import user_of
+from vagrantish.lifecycle.spec import has_disk
 from vagrantish.model import SeedKind
 from vagrantish.ssh import keys
 
@@ -15,7 +17,11 @@ if TYPE_CHECKING:
     from vagrantish.machine.record import Record
     from vagrantish.model import Box, MachineConfig
     from vagrantish.paths import MachineLayout
+    from vagrantish.provider.base import Capabilities
     from vagrantish.seed.overlay import SeedData
+
+# Every hypervisor here gives its disks to virtio, and the root disk comes first.
+_FIRST_DISK = "vda"
 
 
 def instance_of(machine: MachineConfig, box: Box, record: Record) -> str:
@@ -43,12 +49,15 @@ def write(
     initrd: Path | None,
     *,
     grow: bool,
+    provider: Capabilities,
 ) -> None:
     """Write what this kind of box reads. ``initrd`` is the one to add to. Raises HostError."""
     if box.seed in (SeedKind.OVERLAY, SeedKind.TINYCORE):
         from vagrantish.seed.initrd import write_initrd
 
         seed = _data(machine, box, layout, record.id)
+        if has_disk(box, machine) and not provider.disk_serials:
+            seed = replace(seed, root_disk=_FIRST_DISK)
         write_initrd(initrd, _entries(box, seed), layout.initrd)
     elif box.seed is SeedKind.CLOUD_INIT:
         from vagrantish.lifecycle.cloudinit import read_user_data
@@ -59,6 +68,7 @@ def write(
         options = CloudInitSeed(
             mac=record.mac,
             grow=grow,
+            by_mac=not provider.forwards_ports,
             user_data=read_user_data(machine.cloud_init),
             network_version=_network_version(box),
         )

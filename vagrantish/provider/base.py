@@ -25,6 +25,7 @@ class Capabilities:
     forwards_ports: bool  # guest ports appear on the host's loopback
     disk_formats: tuple[str, ...]  # the best first
     boot_modes: tuple[BootMode, ...] = (BootMode.KERNEL,)
+    disk_serials: bool = True  # the guest sees the serial numbers of ``Disk``
     mac_from_host: bool = False  # the host picks the guest's MAC: see ``LearnsMac``
     console: str = "ttyS0"  # what the guest calls the console that is logged
 

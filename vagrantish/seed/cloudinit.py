@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from vagrantish.seed.overlay import SeedData
 
+_ANY_CARD = "e*"  # eth0, enp0s2, ens3: there is one card
 DONE_MARK = "vx: cloud-init has finished"  # what the console says at the end of a first boot
 
 
@@ -21,9 +22,10 @@ DONE_MARK = "vx: cloud-init has finished"  # what the console says at the end of
 class CloudInitSeed:
     """What only cloud-init needs to be told."""
 
-    mac: str
+    mac: str  # "" where it is not known yet
     grow: bool  # whether the disk is bigger than the box's, so that the root is to follow
     user_data: bytes = b""  # the user's own, of a kind that formats.userdata knows
+    by_mac: bool = False  # whether the guest's DHCP client must call itself by its MAC
     # 2, or 1 for cloud-init before 21.1 where netplan is not used (Enterprise Linux 7, Debian 11
     # and older): there version 2 wants an interface really called as the entry is (LP #1855945).
     network_version: int = 2
@@ -45,7 +47,7 @@ def files(seed: SeedData, options: CloudInitSeed) -> Mapping[str, bytes]:
     network = {1: _network_1, 2: _network_2}[options.network_version]
     return {
         "meta-data": _text(metadata),
-        "network-config": _text(network(options.mac.lower())),
+        "network-config": _text(network(options)),
         "user-data": _user_data(seed, options),
     }
 
@@ -118,19 +120,25 @@ def _defaults(seed: SeedData, *, grow: bool) -> dict[str, Any]:
     }
 
 
-def _network_2(mac: str) -> dict[str, Any]:
+def _network_2(options: CloudInitSeed) -> dict[str, Any]:
     """No ``set-name``: renaming an interface may fail, and boots then wait for it (LP #2136392)."""
-    return {
-        "version": 2,
-        "ethernets": {"vx0": {"match": {"macaddress": mac}, "dhcp4": True}},
+    mac = options.mac.lower()
+    card: dict[str, Any] = {
+        "match": {"macaddress": mac} if mac else {"name": _ANY_CARD},
+        "dhcp4": True,
     }
+    if options.by_mac:
+        # systemd-networkd sends a DUID otherwise, and leases of macOS 15 then hide the MAC.
+        card["dhcp-identifier"] = "mac"
+    return {"version": 2, "ethernets": {"vx0": card}}
 
 
-def _network_1(mac: str) -> dict[str, Any]:
+def _network_1(options: CloudInitSeed) -> dict[str, Any]:
+    mac = options.mac.lower()
     interface = {
         "type": "physical",
         "name": "eth0",
-        "mac_address": mac,
+        **({"mac_address": mac} if mac else {}),
         "subnets": [{"type": "dhcp4"}],
     }
     return {"version": 1, "config": [interface]}

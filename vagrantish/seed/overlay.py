@@ -20,6 +20,7 @@ class SeedData:
     host_key_public: str
     dropbear_host_key: bytes  # the same key in dropbear's format
     instance_id: str
+    root_disk: str = ""  # what the guest calls it, where its serial number does not tell
 
 
 def entries(seed: SeedData) -> tuple[cpio.Entry, ...]:
@@ -36,6 +37,8 @@ def data(seed: SeedData) -> tuple[cpio.Entry, ...]:
         "ssh_host_ed25519_key.pub": seed.host_key_public,
         "authorized_keys": "\n".join(seed.authorized_keys),
     }
+    if seed.root_disk:
+        lines["root_disk"] = seed.root_disk
     secrets = {
         "ssh_host_ed25519_key": seed.host_key,
         "dropbear_ed25519_host_key": seed.dropbear_host_key,

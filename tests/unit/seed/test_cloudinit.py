@@ -108,6 +108,22 @@ def test_the_network_is_found_by_its_address_in_lower_case_and_keeps_its_name() 
     }
 
 
+def test_a_card_whose_address_is_not_known_yet_is_found_by_its_name() -> None:
+    for version in (1, 2):
+        options = replace(PLAIN, mac="", network_version=version)
+        told = files(SEED, options)["network-config"].decode()
+
+        assert "mac" not in told
+        assert '"e*"' in told or '"eth0"' in told
+
+
+def test_where_a_guest_is_found_by_its_lease_it_asks_for_one_by_its_address() -> None:
+    told = json.loads(files(SEED, replace(PLAIN, by_mac=True))["network-config"])
+
+    assert told["ethernets"]["vx0"]["dhcp-identifier"] == "mac"
+    assert "dhcp-identifier" not in files(SEED, PLAIN)["network-config"].decode()
+
+
 def test_an_old_cloud_init_is_told_of_the_network_in_the_first_form() -> None:
     told = json.loads(files(SEED, replace(PLAIN, network_version=1))["network-config"])
 

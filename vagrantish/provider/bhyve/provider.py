@@ -40,6 +40,7 @@ class Bhyve:
     capabilities: ClassVar[Capabilities] = Capabilities(
         forwards_ports=False,
         disk_formats=("raw",),
+        disk_serials=False,
         boot_modes=(BootMode.KERNEL, BootMode.UEFI, BootMode.FBSD),
     )
 

@@ -32,6 +32,7 @@ class Xhyve:
     capabilities: ClassVar[Capabilities] = Capabilities(
         forwards_ports=False,
         disk_formats=("raw",),
+        disk_serials=False,
         boot_modes=(BootMode.KERNEL, BootMode.UEFI, BootMode.FBSD),
         mac_from_host=True,
     )
@@ -147,6 +148,7 @@ class Hyperkit(Xhyve):
     capabilities: ClassVar[Capabilities] = Capabilities(
         forwards_ports=False,
         disk_formats=("raw",),
+        disk_serials=False,
         boot_modes=(BootMode.KERNEL, BootMode.UEFI, BootMode.FBSD),
         mac_from_host=True,
     )
