@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vagrantish.diagnosis.causes import Known, Place, Severity, State, catalogue
 from vagrantish.diagnosis.endings import is_chatter
 from vagrantish.diagnosis.lines import LineSplitter
-from vagrantish.diagnosis.stages import Reached, Stage, stages_of
+from vagrantish.diagnosis.stages import Reached, Stage, is_given, stages_of
 from vagrantish.diagnosis.verdict import Sighting, Verdict, judge
 
 if TYPE_CHECKING:
@@ -26,6 +26,15 @@ _READY = "vx: ready ssh"
 _OURS = ("$ ", "[vx: ")  # vx writes into the same log: the command, and what it dropped
 _KERNEL = re.compile(r"^(?:\[ +0\.0+\] )?Linux version \d|---<<BOOT>>---")
 _CLOCK = re.compile(r"^\[ *(\d{1,7}\.\d{1,9})\]|\bUp (\d{1,7}\.\d{1,3}) seconds")
+
+
+# A guest that gave up is quiet for that reason, and nobody can log in for that reason.
+_AFTERWARDS = frozenset(
+    {
+        State.STALLED, State.TIMED_OUT, State.REBOOTING,
+        State.NO_ADDRESS, State.NO_SSHD, State.LOGIN_REFUSED,
+    }
+)  # fmt: skip
 
 
 class Reader:
@@ -114,7 +123,7 @@ class Reader:
         """
         given = frozenset(states)
         if self.is_fatal:
-            given -= {State.STALLED}  # it gave up, and that is why it is quiet
+            given -= _AFTERWARDS
         if State.STALLED in given and not self._printed:
             given |= {State.SILENT}
         if not given and self._ending is None and not self.is_fatal:
@@ -151,7 +160,7 @@ class Reader:
         for sighting in stream.open:
             sighting.around[stream.count] = line
         stream.open = [s for s in stream.open if stream.count < s.number + _AROUND]
-        if not line.strip():
+        if not line.strip() or (place is Place.CONSOLE and is_given(line)):
             return
         if place is not Place.CONSOLE and not is_chatter(line):
             self._said = True

@@ -95,6 +95,16 @@ _PATTERNS = tuple(
 )
 
 
+_GIVEN = re.compile(r"[Cc]ommand line: |kernel command line parameters ")
+
+
+def is_given(line: str) -> bool:
+    """Whether the line only repeats what the kernel was told: words that name services, not news."""
+    return _GIVEN.search(line) is not None
+
+
 def stages_of(line: str) -> list[Stage]:
     """The stages a line shows, in order; any line at all shows that firmware or more runs."""
+    if is_given(line):
+        return [Stage.KERNEL]
     return [stage for stage, pattern in _PATTERNS if pattern.search(line)] or [Stage.FIRMWARE]

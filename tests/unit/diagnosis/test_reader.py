@@ -262,3 +262,20 @@ def test_memory_stays_bounded() -> None:
     assert reader.last_lines(5000)[-1] == "last"
     assert len(reader.last_lines(5000)) <= 200
     assert max(map(len, reader.last_lines(5000))) <= 4096
+
+
+def test_what_the_kernel_was_told_is_no_news() -> None:
+    reader = read(
+        "[    0.000000] Linux version 6.1.0",
+        "[    0.000000] Command line: systemd.unit=emergency.target cloud-init=disabled sshd Oops: x",
+    )
+
+    assert reader.stage is Stage.KERNEL
+    assert reader.remarks()[1:] == ()
+
+
+def test_a_guest_loops_once_it_has_booted_five_times() -> None:
+    boots = ["[    0.000000] Linux version 6.1.0", "[    2.1] reboot: Restarting system"] * 4
+
+    assert not read(*boots).is_looping
+    assert read(*boots, boots[0]).is_looping
