@@ -67,7 +67,7 @@ makers_as_user="fakeroot:fakeroot newuidmap:uidmap"
 # Programs that single tests compare vx's own work with; without one, its tests are skipped.
 oracles="busybox:busybox-static bzip2:bzip2 cpio:cpio depmod:kmod dropbear:dropbear-bin fish:fish
 gpgv:gpgv grub-fstest:grub-common lz4:lz4 mkfs.btrfs:btrfs-progs readelf:binutils rsync:rsync
-shellcheck:shellcheck xz:xz-utils zsh:zsh zstd:zstd"
+shellcheck:shellcheck sudo:sudo xz:xz-utils zsh:zsh zstd:zstd"
 
 # What a guest that boots by UEFI is made of and run with.
 uefi="grub-mkimage:grub-common /usr/lib/grub/x86_64-efi/linux.mod:grub-efi-amd64-bin

@@ -38,6 +38,7 @@ class HostFacts:
     version: str  # "" where it was not asked
     accel: str  # "kvm", "hvf", "tcg"; of others than QEMU their own name
     flavour: str = ""  # which of its kinds: "head", "v0.2.0"
+    unsigned: str = ""  # what its signature lacks for this system, for people
     privilege: str = ""  # how it becomes root: "", "setuid", "entitled", "sudo", "sudo-ticket"
     notes: tuple[str, ...] = ()  # for people: why something faster is not used
 

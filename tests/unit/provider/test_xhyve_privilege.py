@@ -21,6 +21,7 @@ from vagrantish.provider.xhyve.privilege import (
     privilege_of,
     refusal,
     setuid_commands,
+    signature_problem,
     sudoers_line,
 )
 
@@ -97,7 +98,9 @@ def test_a_refusal_says_why_and_names_the_three_ways() -> None:
     message, hint = refusal(USER, "never", name="xhyve", program=XHYVE, user="ada")
 
     assert 'root = "never"' in message
-    assert "sudo chown root /usr/local/bin/xhyve && sudo chmod u+s /usr/local/bin/xhyve" in hint
+    assert (
+        "sudo chown root:admin /usr/local/bin/xhyve && sudo chmod 4750 /usr/local/bin/xhyve" in hint
+    )
     assert "ada ALL=(root) NOPASSWD: /usr/local/bin/xhyve, /bin/kill" in hint
     assert "com.apple.vm.networking" in hint
     assert hint.index("chmod") < hint.index("NOPASSWD")
@@ -147,9 +150,42 @@ def test_a_rule_that_is_printed_is_one_line_for_one_path(program: str) -> None:
 
 
 def test_what_a_shell_would_change_is_quoted() -> None:
-    assert setuid_commands("/a b/x;y") == "sudo chown root '/a b/x;y' && sudo chmod u+s '/a b/x;y'"
+    assert (
+        setuid_commands("/a b/x;y")
+        == "sudo chown root:admin '/a b/x;y' && sudo chmod 4750 '/a b/x;y'"
+    )
 
 
 def test_sudo_stands_before_what_it_starts() -> None:
     assert command(("x",), SUDO) == command(("x",), TICKET) == ("sudo", "-n", "x")
     assert command(("x",), SETUID) == command(("x",), NONE) == ("x",)
+
+
+@pytest.mark.parametrize(
+    "facts", [{"is_setuid": True}, {"entitlements": "[Key] com.apple.vm.networking"}]
+)
+def test_who_wants_sudo_gets_no_other_way(facts: dict[str, object]) -> None:
+    with_sudo = replace(USER, sudo_is_free=True, **facts)  # type: ignore[arg-type]
+
+    assert privilege_of(with_sudo, "sudo") == SUDO
+    assert privilege_of(with_sudo, "auto") != SUDO
+
+
+@pytest.mark.parametrize(
+    ("entitlements", "macos", "is_fine"),
+    [
+        ("", (), True),  # not a Mac
+        ("", (10, 15, 7), True),
+        ("", (11, 0), False),
+        ("[Key] com.apple.vm.networking", (14, 5), False),
+        (
+            "[Dict]\n\t[Key] com.apple.security.hypervisor\n\t[Value]\n\t\t[Bool] true",
+            (14, 5),
+            True,
+        ),
+    ],
+)
+def test_since_macos_11_a_hypervisor_must_be_signed_as_one(
+    entitlements: str, macos: tuple[int, ...], *, is_fine: bool
+) -> None:
+    assert (signature_problem(entitlements, macos, name="xhyve") == "") is is_fine

@@ -84,6 +84,14 @@ def _qualities(name: str, host: HostFacts) -> Iterator[Finding]:
         yield Finding(id=f"{name}.host", level=Level.NOTE, text=note)
     if name in ("xhyve", "hyperkit"):
         yield _root(name, host)
+    if host.unsigned:
+        yield Finding(
+            id=f"{name}.signature",
+            level=Level.ERROR,
+            text=host.unsigned,
+            hint='Sign it yourself, as docs/xhyve.md shows under "Signing it"; a set-uid bit has '
+            "to be given anew afterwards.",
+        )
     if host.flavour == "v0.2.0":
         yield Finding(
             id=f"{name}.flavour",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 NONE, SETUID, ENTITLED, SUDO, TICKET = "", "setuid", "entitled", "sudo", "sudo-ticket"
 NETWORKING = "com.apple.vm.networking"
+HYPERVISOR = "com.apple.security.hypervisor"
 KILL = "/bin/kill"  # where macOS has it
 
 # In sudoers a path has escapes for these alone, and is a pattern with those (its plugin's toke.l).
@@ -36,9 +37,10 @@ def privilege_of(facts: Facts, root: str) -> str | None:
     """One of the words above; None where there is no way. ``root`` is the user's setting."""
     if facts.is_root:
         return NONE
-    if facts.is_setuid:
+    by_itself = root != "sudo"
+    if facts.is_setuid and by_itself:
         return SETUID
-    if NETWORKING in facts.entitlements:
+    if NETWORKING in facts.entitlements and by_itself:
         return ENTITLED
     if root == "never" or not facts.has_sudo:
         return None
@@ -83,8 +85,19 @@ def ways(user: str, program: str) -> str:
 
 
 def setuid_commands(program: str) -> str:
+    """Only administrators may run it then: one run without a network card stays root's."""
     path = shlex.quote(program)
-    return f"sudo chown root {path} && sudo chmod u+s {path}"
+    return f"sudo chown root:admin {path} && sudo chmod 4750 {path}"
+
+
+def signature_problem(entitlements: str, macos: tuple[int, ...], *, name: str) -> str:
+    """What macOS has against running guests by a program that is signed so; "" for nothing.
+
+    ``entitlements`` is what codesign printed of them, ``macos`` the system's version, () elsewhere.
+    """
+    if macos[:1] < (11,) or HYPERVISOR in entitlements:
+        return ""
+    return f"{name} is not signed with {HYPERVISOR}, and without it macOS 11 and later run no guest"
 
 
 def sudoers_line(user: str, program: str, kill: str = KILL) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import stat
 import sys
@@ -69,6 +70,7 @@ def probe(name: str, options: XhyveOptions, *, op: Op) -> HostFacts:
         accel=name,
         flavour=flavour,
         privilege=privilege,
+        unsigned=signature_problem(facts.entitlements, _macos(), name=name),
     )
 
 
@@ -92,8 +94,8 @@ def facts_of(program: str, *, is_named: bool) -> Facts:
     except OSError:
         is_setuid = False
     is_root = os.geteuid() == 0
-    entitlements = "" if is_root or is_setuid else _entitlements(program)
-    needs_sudo = with_sudo and not (is_root or is_setuid)
+    entitlements = _entitlements(program)
+    needs_sudo = with_sudo and not is_root
     return Facts(
         is_root=is_root,
         is_setuid=is_setuid,
@@ -115,6 +117,11 @@ def sudo_is_free(program: str, *, is_named: bool) -> bool:
             return False
     finished = child.run(("sudo", "-k", "-n", program, "-v"), timeout_s=_ASK_S)
     return finished.status == 0
+
+
+def _macos() -> tuple[int, ...]:
+    release = platform.mac_ver()[0]
+    return tuple(int(part) for part in release.split(".") if part.isdigit())
 
 
 def _on_path(name: str) -> str:
