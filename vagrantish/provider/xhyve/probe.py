@@ -13,7 +13,13 @@ from vagrantish.errors import HostError, ProviderError
 from vagrantish.provider import child
 from vagrantish.provider.base import HostFacts
 from vagrantish.provider.xhyve.flavour import flavour_of, version_of
-from vagrantish.provider.xhyve.privilege import Facts, is_named_in, privilege_of, refusal
+from vagrantish.provider.xhyve.privilege import (
+    Facts,
+    is_named_in,
+    privilege_of,
+    refusal,
+    signature_problem,
+)
 
 if TYPE_CHECKING:
     from vagrantish.events import Op
