@@ -55,3 +55,21 @@ def test_anything_else_is_told_as_it_is(output: str, status: int | None, said: s
 
     assert type(error) is ProviderError
     assert said in error.message
+
+
+@pytest.mark.parametrize(
+    ("output", "status", "why", "hint"),
+    [
+        ("hv_vm_create HV_BUSY", 1, "Another hypervisor", "VirtualBox"),
+        ("vmx_init: processor not supported by Hypervisor.framework", 1, "VT-x", "hv_support"),
+        ("vmm_mem_alloc failed", 1, "memory", "memory"),
+        ("", -9, "signature", "codesign"),
+    ],
+)
+def test_a_known_cause_is_explained_as_that_of_a_start_is(
+    output: str, status: int, why: str, hint: str
+) -> None:
+    error = refusal(finished(output, status), "web")
+
+    assert why in error.message
+    assert hint in error.hint

@@ -13,6 +13,7 @@ from vagrantish.provider.supervisor.holders import holders, program_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vagrantish.diagnosis.verdict import Verdict
     from vagrantish.events import Op
     from vagrantish.provider.child import Finished
 
@@ -80,7 +81,28 @@ def refusal(finished: Finished, name: str) -> ProviderError:
             f"{name}'s hypervisor did not tell its MAC within {_MAC_S:g} s",
             hint="Run `vx doctor`.",
         )
-    return ProviderError(
-        f"the MAC of machine {name} cannot be learnt: {said or f'status {finished.status}'}",
-        hint="Run `vx doctor`.",
+    verdict = _verdict(finished)
+    message = f"the MAC of machine {name} cannot be learnt: {said or f'status {finished.status}'}"
+    if verdict is None or not verdict.message:
+        return ProviderError(message, hint="Run `vx doctor`.")
+    return ProviderError(f"{message}\n{verdict.message}", hint=verdict.hint)
+
+
+def _verdict(finished: Finished) -> Verdict | None:
+    """It fails as a start would, and on a new machine sooner."""
+    from vagrantish.diagnosis.causes import Place
+    from vagrantish.diagnosis.endings import classify
+    from vagrantish.diagnosis.reader import Reader
+
+    reader = Reader()
+    reader.feed(finished.output.encode() + b"\n", Place.STDERR)
+    reader.end(
+        classify(
+            "xhyve",
+            status=finished.status or 0,
+            seconds=finished.seconds,
+            printed=False,
+            stderr=finished.output,
+        )
     )
+    return reader.verdict()
