@@ -73,7 +73,7 @@ def check(hypervisor: Hypervisor, vm: VmSpec) -> None:
     if problems:
         raise ProviderError(
             "\n".join(problem.message for problem in problems),
-            hint="; ".join(problem.hint for problem in problems if problem.hint),
+            hint=" ".join(dict.fromkeys(problem.hint for problem in problems if problem.hint)),
         )
 
 

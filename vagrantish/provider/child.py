@@ -72,7 +72,7 @@ def run(
     except (OSError, ValueError) as error:
         raise HostError(
             f"cannot run {argv[0]}: {getattr(error, 'strerror', None) or error}",
-            hint="Check that it is a program for this computer, or name another: [qemu] binary.",
+            hint="Check that it is a program for this computer, and that you may run it.",
         ) from error
     try:
         output, ended = _watch(child, began + timeout_s, cancel, output_max)

@@ -44,6 +44,11 @@ def attach(layout: MachineLayout, *, stdin_fd: int, stdout_fd: int, op: Op) -> N
     """
     if running.find(layout) is None:
         raise MachineNotRunning(f"machine {op.machine} is not running", hint="Run `vx up` first.")
+    if not layout.console_socket.exists():
+        raise ProviderError(
+            f"the console of machine {op.machine} is only a log: its hypervisor takes no input",
+            hint="Read it with `vx logs -f`, and log in with `vx ssh`.",
+        )
     with _only_user(layout, op), _connected(layout) as guest:
         is_terminal = os.isatty(stdin_fd)
         if is_terminal:

@@ -43,7 +43,7 @@ def check(vm: VmSpec, host: HostFacts, *, provider: str) -> None:
     if found:
         raise ProviderError(
             "\n".join(problem.message for problem in found),
-            hint="; ".join(dict.fromkeys(problem.hint for problem in found if problem.hint)),
+            hint=" ".join(dict.fromkeys(problem.hint for problem in found if problem.hint)),
         )
 
 
