@@ -340,7 +340,7 @@ def test_a_machine_that_is_off_has_no_console(layout: MachineLayout) -> None:
 
 
 def test_a_missing_console_is_said_so(layout: MachineLayout) -> None:
-    with pytest.raises(ProviderError, match="does not answer") as caught:
+    with pytest.raises(ProviderError, match="only a log") as caught:
         attach(layout, stdin_fd=0, stdout_fd=1, op=Op(Recorder(), Cancel(), "web"))
 
     assert "vx logs" in caught.value.hint
