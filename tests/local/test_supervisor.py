@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
+import subprocess
+import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
+from tests.fakes.mounts import own_mounts
 from tests.fakes.supervised import Machine, machine_in, wait_for
 from vagrantish import proc
 from vagrantish.diagnosis.endings import EndingKind
@@ -20,11 +25,11 @@ from vagrantish.provider import running
 from vagrantish.provider.base import StopOutcome
 from vagrantish.provider.supervisor.holders import holders
 from vagrantish.provider.supervisor.job import ConsoleKind, Hook
+from vagrantish.provider.supervisor.log import SaidLog
 from vagrantish.provider.supervisor.start import StartFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # One word on the console, then a life that ends by SIGTERM as a guest's power button ends it.
 LIVES = "echo up >&0; trap 'echo off >&0; exit 1' TERM; while :; do read word <&0; done"
@@ -488,6 +493,55 @@ def test_a_full_disk_costs_the_log_and_not_the_guest(machine: Machine) -> None:
     machine.start(LIVES)
 
     assert machine.stop(grace_s=20) is StopOutcome.SHUT_DOWN
+
+
+_ON_A_FULL_DISK = """
+import os, sys
+from pathlib import Path
+from tests.fakes.mounts import own_mounts
+from tests.fakes.supervised import machine_in
+machine = machine_in(Path(sys.argv[1]))
+with open(f"{sys.argv[1]}/rest", "wb") as rest:
+    room = os.statvfs(sys.argv[1])
+    rest.write(bytes((room.f_bavail - int(sys.argv[2])) * room.f_bsize))
+try:
+    machine.start("echo up >&0; exec sleep 60")
+except Exception as error:
+    print(type(error).__name__, error.message)
+"""
+
+
+@pytest.mark.parametrize("blocks_left", [3, 4])
+def test_a_disk_too_full_to_say_so_is_told_to_be_full(vx_home: Path, blocks_left: int) -> None:
+    mounts, program = own_mounts(), shlex.join((sys.executable, "-c", _ON_A_FULL_DISK))
+    vx_home.mkdir(exist_ok=True)
+    folder = shlex.quote(str(vx_home))
+
+    done = subprocess.run(
+        [
+            *mounts,
+            "sh",
+            "-c",
+            f"mount -t tmpfs -o size=1m none {folder} && {program} {folder} {blocks_left}",
+        ],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert "no room left" in done.stdout, done
+
+
+def test_what_is_told_of_a_long_error_stream_begins_with_a_line(tmp_path: Path) -> None:
+    log = SaidLog(tmp_path / "log")
+    log.note("said before this run")
+    log.begin_run()
+    for number in range(1000):
+        log.note(f"line {number}")
+
+    assert log.tail(30) == b"line 997\nline 998\nline 999\n"
+    assert log.tail(1 << 20).startswith(b"line 0\n")
 
 
 def test_an_error_stream_without_end_is_cut(machine: Machine) -> None:

@@ -85,13 +85,14 @@ class SaidLog:
         self._run_began = self._size()
 
     def tail(self, most: int) -> bytes:
-        """The end of what was said in this run."""
+        """The end of what was said in this run, from a line's beginning."""
         size = self._size()
         begin = max(self._run_began, size - most, 0)
         try:
-            return os.pread(self.descriptor, max(0, size - begin), begin)
+            said = os.pread(self.descriptor, max(0, size - begin), begin)
         except OSError:
             return b""
+        return said.partition(b"\n")[2] or said if begin > self._run_began else said
 
     def bound(self) -> None:
         """Keep the end alone of a file that has grown too big."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
+import shutil
 import sys
 import time
 from contextlib import suppress
@@ -34,6 +35,7 @@ _LAUNCH_S = 20.0
 _WAIT_S = 40.0
 _LOOK_S = 0.02
 _SAID_MAX = 64 << 10
+_ROOM_MIN = 256 << 10  # with less, a few small files do not fit on every file system
 
 
 class StartFailed(ProviderError):
@@ -141,6 +143,9 @@ def _launch(layout: MachineLayout, *, name: str, own_session: bool, op: Op) -> N
             hint=f"Run `vx halt {name}` first.",
         )
     if finished.status != 0:
+        full = _no_room(layout, name)
+        if full is not None:
+            raise full
         said = finished.output.rpartition("\n")[2] or f"status {finished.status}"
         raise ProviderError(
             f"the supervisor of machine {name} did not come up: {said}",
@@ -159,10 +164,7 @@ def _wait_until_up(job: Job, layout: MachineLayout, *, name: str, op: Op) -> Pro
         process = running.find_hypervisor(layout)
         if process is None:
             if running.find(layout) is None and ended.read(layout) is None:
-                raise ProviderError(
-                    f"the supervisor of machine {name} was killed",
-                    hint=f"Run `vx up {name}` again.",
-                )
+                raise _vanished(layout, name)
             return None
         up_since = up_since or time.monotonic()
         said = layout.console_log.exists() and layout.console_log.stat().st_size > 0
@@ -175,6 +177,23 @@ def _wait_until_up(job: Job, layout: MachineLayout, *, name: str, op: Op) -> Pro
             hint=f"See {layout.provider_log}.",
         )
     return process
+
+
+def _vanished(layout: MachineLayout, name: str) -> ProviderError:
+    """A supervisor that ended and could not write down why."""
+    return _no_room(layout, name) or ProviderError(
+        f"the supervisor of machine {name} was killed", hint=f"Run `vx up {name}` again."
+    )
+
+
+def _no_room(layout: MachineLayout, name: str) -> ProviderError | None:
+    with suppress(OSError):
+        if shutil.disk_usage(layout.directory).free < _ROOM_MIN:
+            return ProviderError(
+                f"machine {name} did not start: there is no room left in {layout.directory}",
+                hint=f"Free some space, then run `vx up {name}` again.",
+            )
+    return None
 
 
 def _failure(over: ended.Ended, layout: MachineLayout, name: str) -> StartFailed:
