@@ -36,6 +36,7 @@ class Patience:
 
     quiet_s: float = 8.0  # it said that it has booted; more after a long boot: it is slow here too
     refused_s: float = 20.0  # it refuses the login: cloud-init may still make the user
+    settled_s: float = 5.0  # the same, after our own script put user and keys in place
     foreign_s: float = 8.0  # its network is up, and another machine answers at its address
 
 
@@ -116,15 +117,19 @@ def _check(guest: Guest, tries: Tries, patience: Patience) -> None:
         network_at = guest.reached_at(Stage.NETWORK)
         if network_at is not None and now - max(since, network_at) >= patience.foreign_s:
             raise _foreign_key(foreign[0], peers)
+    refused_since = peers.refused_since
+    if refused_since is not None and guest.reader.ready:
+        if now - refused_since >= patience.settled_s:
+            raise guest.failure("the guest has booted, and refuses the login")
+        return
     if guest.quiet_s() < max(patience.quiet_s, _QUIET_SHARE * (now - guest.started_at)):
         return
     if guest.is_at_its_end and not peers.greeted and not peers.all_foreign:
         so_far = "the guest has booted" if guest.says_it_booted else "the guest does not come up"
         what = "no ssh server answers in it" if peers.current() else "it has no address"
         raise guest.failure(f"{so_far}: {what}")
-    refused_since = peers.refused_since
     if refused_since is not None and guest.has(Stage.SSHD):
-        is_done = guest.has(Stage.FIRST_BOOT) or guest.reader.ready
+        is_done = guest.has(Stage.FIRST_BOOT)
         if now - refused_since >= (patience.quiet_s if is_done else patience.refused_s):
             raise guest.failure("the guest has booted, and refuses the login")
 
