@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.cli.test_cli_left_over import make
+from vagrantish import proc
+from vagrantish.paths import MachineLayout
+from vagrantish.provider import running
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.conftest import Cli
 
 
@@ -45,3 +50,31 @@ def test_following_a_halted_machine_shows_all_and_ends(cli: Cli) -> None:
     console_of(cli).write_bytes(b"one\ntwo")
 
     assert cli("logs", "-f").out == "one\ntwo\n"
+
+
+def test_a_log_that_is_followed_is_so_when_it_grew_too_big_and_began_anew(cli: Cli) -> None:
+    console = console_of(cli)
+    console.write_bytes(b"one\n")
+    guest = subprocess.Popen(["sleep", "300"])
+    running.write_note(
+        MachineLayout(console.parent),
+        {"schema": running.SCHEMA, **running.identity_fields(proc.identify(guest.pid))},
+    )
+    vx = Path(sys.executable).with_name("vx")
+    with subprocess.Popen([vx, "logs", "-f"], stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None
+        try:
+            assert follower.stdout.readline() == "one\n"
+
+            os.replace(console, console.with_name("console.log.1"))
+            console.write_bytes(b"the second file is longer\n")
+            assert follower.stdout.readline() == "the second file is longer\n"
+
+            os.truncate(console, 0)
+            with console.open("ab") as file:
+                file.write(b"three\n")
+            assert follower.stdout.readline() == "three\n"
+        finally:
+            guest.kill()
+            guest.wait()
+        assert follower.wait(30) == 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
+    from typing import BinaryIO
 
     from vagrantish.cli.app import App
     from vagrantish.lifecycle.look import View
@@ -55,7 +58,8 @@ def _show(path: Path, app: App, *, follow: bool, view: View) -> None:
 
     rest = b""
     is_over = not follow
-    with path.open("rb") as file:
+    file: BinaryIO = path.open("rb")
+    try:
         while True:
             chunk = file.read(_CHUNK)
             *lines, rest = (rest + chunk).split(b"\n")
@@ -66,11 +70,30 @@ def _show(path: Path, app: App, *, follow: bool, view: View) -> None:
                 rest = b""
             if chunk:
                 continue
+            if follow and (fresh := _fresh(file, path)) is not None:
+                file.close()
+                file = fresh
+                continue
             if is_over or view.record is None:
                 break
             flush_answers()
             app.cancel.sleep(_FOLLOW_S)
             # Once it is gone, what it wrote last is read in one more round.
             is_over = look.look_at(app.home, view.record).process is None
+    finally:
+        file.close()
     if rest:
         app.answer(printable(rest))
+
+
+def _fresh(file: BinaryIO, path: Path) -> BinaryIO | None:
+    """Where a log that was read to its end goes on; None: where it is.
+
+    One that has grown too big is moved aside, or begins anew.
+    """
+    try:
+        there, ours = path.stat(), os.fstat(file.fileno())
+        has_moved = not os.path.samestat(there, ours)
+        return path.open("rb") if has_moved or there.st_size < file.tell() else None
+    except OSError:
+        return None
