@@ -363,6 +363,20 @@ def test_without_any_note_the_pid_file_and_the_mark_find_it(machine: Machine) ->
     assert running.find(machine.layout) == process
 
 
+def test_what_was_noted_is_made_up_where_the_note_was_lost(machine: Machine) -> None:
+    machine.start(machine.job(LIVES, facts={"ssh_port": 2022, "hostname": "web"}))
+    machine.layout.process.unlink()
+
+    running.note_address(machine.layout, "192.168.64.7", 2022)
+    running.mark_ready(machine.layout)
+
+    assert running.address(machine.layout) == ("192.168.64.7", 2022)
+    assert running.is_ready(machine.layout)
+    note = running.read_note(machine.layout)
+    assert note is not None
+    assert (note["provider"], note["hostname"]) == ("xhyve", "web")
+
+
 def test_without_any_file_the_mark_alone_keeps_a_second_out(machine: Machine) -> None:
     machine.start("echo up >&0; trap '' HUP; while :; do sleep 0.05; done")
     os.kill(supervisor_of(machine).pid, signal.SIGKILL)

@@ -84,7 +84,7 @@ def is_ready(layout: MachineLayout) -> bool:
 def mark_ready(layout: MachineLayout, *, boots: int = 1) -> None:
     """Note that the guest became ready, and for the how-manieth time. Raises HostError."""
     with changing(layout):
-        note = _note_of_live(layout)
+        note = note_of_live(layout)
         if note is not None and (note.get("ready"), note.get("boots")) != (True, boots):
             write_note(layout, {**note, "ready": True, "boots": boots})
 
@@ -114,7 +114,7 @@ def boots(layout: MachineLayout) -> int:
 
 def address(layout: MachineLayout) -> tuple[str, int] | None:
     """(host, port) the guest's sshd is reached at; None while unknown or not running."""
-    note = _note_of_live(layout)
+    note = note_of_live(layout)
     where = note.get("address") if note else None
     if not isinstance(where, dict):
         return None
@@ -125,7 +125,7 @@ def address(layout: MachineLayout) -> tuple[str, int] | None:
 def note_address(layout: MachineLayout, host: str, port: int) -> None:
     """Note where the guest was found, which only shows once it runs. Raises HostError."""
     with changing(layout):
-        note = _note_of_live(layout)
+        note = note_of_live(layout)
         where = {"host": host, "port": port}
         if note is not None and note.get("address") != where:
             write_note(layout, {**note, "address": where})
@@ -135,7 +135,7 @@ def forwards(layout: MachineLayout) -> tuple[Forward, ...]:
     """The forwards as they came out, ssh's own left out; empty when not running."""
     from vagrantish.model import Forward
 
-    note = _note_of_live(layout)
+    note = note_of_live(layout)
     found = note.get("forwards") if note else None
     try:
         return tuple(
@@ -154,7 +154,7 @@ def forwards(layout: MachineLayout) -> tuple[Forward, ...]:
 def note_forwards(layout: MachineLayout, routes: tuple[Forward, ...]) -> None:
     """Note the forwards of a provider that leaves them to others. Raises HostError."""
     with changing(layout):
-        note = _note_of_live(layout)
+        note = note_of_live(layout)
         if note is not None and note.get("forwards") != _rows_of(routes):
             write_note(layout, {**note, "forwards": _rows_of(routes)})
 
@@ -162,6 +162,24 @@ def note_forwards(layout: MachineLayout, routes: tuple[Forward, ...]) -> None:
 def read_note(layout: MachineLayout) -> dict[str, Any] | None:
     """What ``process.json`` holds; a damaged or foreign one counts as absent."""
     return _read_object(layout.process)
+
+
+def note_of_live(layout: MachineLayout) -> dict[str, Any] | None:
+    """The note of the process that runs, made up where it was lost or vx was killed before it."""
+    note = read_note(layout)
+    if _noted_alive(note) is not None:
+        return note
+    process = find_unnoted(layout)
+    if process is None:
+        return None
+    if note is not None and "supervisor" in note:
+        return note
+    told = _note_of_job(layout, process)
+    if told is not None:
+        return told
+    from vagrantish.provider.qemu.adopt import adopt
+
+    return adopt(layout)
 
 
 def write_note(layout: MachineLayout, note: dict[str, Any]) -> None:
@@ -196,18 +214,16 @@ def identity_fields(process: ProcessIdentity | None) -> dict[str, Any]:
     return {"pid": process.pid, "started": process.started, "program": process.program}
 
 
-def _note_of_live(layout: MachineLayout) -> dict[str, Any] | None:
-    """The note of the process that runs, made up for where vx was killed before it wrote one."""
-    note = read_note(layout)
-    if _noted_alive(note) is not None:
-        return note
-    if find_unnoted(layout) is None:
+def _note_of_job(layout: MachineLayout, process: ProcessIdentity) -> dict[str, Any] | None:
+    """None where no supervisor was told of that process."""
+    job = _read_object(layout.job) or {}
+    words, facts = proc.arguments(process.pid), job.get("facts")
+    # A machine that QEMU runs now may have been another's.
+    is_its = is_marked(words, job.get("mark")) and option_of(words, "-pidfile") is None
+    if not is_its or not isinstance(facts, dict):
         return None
-    if note is not None and "supervisor" in note:
-        return note
-    from vagrantish.provider.qemu.adopt import adopt
-
-    return adopt(layout)
+    told = {"schema": SCHEMA, "forwards": [], "ready": False, **facts}
+    return {**told, "provider": job.get("provider"), **identity_fields(process)}
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:

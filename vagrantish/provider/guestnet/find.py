@@ -83,7 +83,7 @@ def snapshot_of(file: str | None) -> dict[str, str]:
 
 def candidates_of(layout: MachineLayout) -> Candidates:
     """One look for the guest of the machine whose start was noted."""
-    note = running.read_note(layout) or {}
+    note = running.note_of_live(layout) or {}
     port = note.get("ssh_port")
     if not isinstance(port, int):
         return Candidates(addresses=(), certain=False)
