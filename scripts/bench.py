@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import vagrantish
-from scripts import bench_boxes, bench_disks, bench_fetch, bench_images, bench_machine
+from scripts import (
+    bench_boxes,
+    bench_disks,
+    bench_fetch,
+    bench_images,
+    bench_machine,
+    bench_providers,
+)
 from scripts.bench_table import HEADER, table, took
 from vagrantish import __version__
 from vagrantish.events import Cancel, Op
@@ -37,6 +44,7 @@ GROUPS: dict[str, Callable[[int], list[Row]]] = {
     "disks": bench_disks.rows,
     "boxes": bench_boxes.rows,
     "machine": bench_machine.rows,
+    "providers": bench_providers.rows,
 }
 GUESTS = {"boxes": 3}  # at most so many repetitions of what takes minutes
 
