@@ -47,7 +47,7 @@ def provider_of(
     """The one a machine was made with, as long as its settings allow that; else the best here."""
     for name in machine.providers:
         check_name(name)
-    if record is not None and {AUTO, record.provider} & {*(machine.providers or (AUTO,))}:
+    if record is not None and may_stay(machine, record):
         return services.provider(record.provider)
     choice = services.choose_provider(machine)
     name = choice.provider.name
@@ -65,6 +65,11 @@ def provider_of(
             f"to make it anew with {name}.",
         )
     return choice.provider
+
+
+def may_stay(machine: MachineConfig, record: Record) -> bool:
+    """Whether the settings allow the provider it has."""
+    return bool({AUTO, record.provider} & {*(machine.providers or (AUTO,))})
 
 
 def authorize(chosen: Iterable[Hypervisor], *, op: Op) -> None:

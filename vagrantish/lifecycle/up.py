@@ -210,6 +210,12 @@ def _tell_what_waits(services: Services, machine: MachineConfig, record: Record,
     if keys:
         what = f"{', '.join(keys)} changed since it was started"
         op.warn(f"{what}: `vx reload {machine.name}` applies that")
+    if not hypervisors.may_stay(machine, record):
+        wanted = machine.providers[0]
+        op.warn(
+            f"It runs under {record.provider}: `vx reload --provider {wanted} {machine.name}` "
+            f"starts it under {wanted}"
+        )
 
 
 def _boot(
