@@ -128,6 +128,18 @@ def test_a_file_that_is_none_or_cannot_be_read_has_no_leases(layout: MachineLayo
     assert vmnet.read(layout.directory).host is None
 
 
+def test_a_leases_file_that_is_missing_or_closed_is_told(layout: MachineLayout) -> None:
+    note(layout)
+    assert find.candidates_of(layout).note.endswith("/l, which is not there")
+
+    (layout.directory / "l").touch()
+    assert find.candidates_of(layout).note.endswith("/l")
+
+    if os.geteuid() != 0:  # root reads what it likes
+        (layout.directory / "l").chmod(0)
+        assert find.candidates_of(layout).note.endswith("/l, which cannot be read")
+
+
 def test_arp_is_asked_by_its_whole_path_and_never_for_long(tmp_path: Path) -> None:
     program = tmp_path / "arp"
     program.write_text('#!/bin/sh\necho "? (192.168.64.7) at 5a:94:ef:0:0:7 on $1"\n')

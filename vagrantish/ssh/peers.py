@@ -32,13 +32,14 @@ class Peers:
     """Every address so far, tried in turn."""
 
     certain: bool = True
+    note: str = ""  # how they were found, or what was looked for in vain
     _known: dict[Address, Peer] = field(default_factory=dict)
     _order: tuple[Address, ...] = ()
     _last: Address | None = None
 
     def update(self, candidates: Candidates) -> None:
         """Those that are no longer candidates are not tried again; what they said is kept."""
-        self.certain = candidates.certain
+        self.certain, self.note = candidates.certain, candidates.note
         self._order = tuple(dict.fromkeys(candidates.addresses))[:_KEPT_MAX]
         for address in self._order:
             self._known.setdefault(address, Peer(address=address))
@@ -80,7 +81,7 @@ class Peers:
         """What answered, for a message."""
         peers = self.current()
         if not peers:
-            return _NO_ADDRESS
+            return f"{_NO_ADDRESS}: {self.note}" if self.note else _NO_ADDRESS
         if len(peers) == 1:
             return peers[0].said
         shown = [f"{peer.address.host}: {peer.said}" for peer in peers[:_SHOWN_MAX]]

@@ -37,6 +37,13 @@ def test_a_new_address_takes_its_place_and_one_that_is_gone_is_not_tried() -> No
     assert peers.told() == "the guest has no address yet"
 
 
+def test_without_an_address_it_is_told_what_was_looked_for() -> None:
+    peers = Peers()
+    peers.update(Candidates(addresses=(), certain=False, note="no lease of web in /var/l"))
+
+    assert peers.told() == "the guest has no address yet: no lease of web in /var/l"
+
+
 def test_what_one_answered_is_kept_while_it_is_away() -> None:
     peers = Peers()
     peers.update(candidates("a"))

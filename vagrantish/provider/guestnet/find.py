@@ -151,7 +151,12 @@ def _valid(known: tuple[Lease, ...], now: float) -> list[Lease]:
 def _nothing(wanted: Wanted) -> str:
     names = [mac_text(wanted.mac)] if wanted.mac is not None else []
     names += [wanted.hostname] if wanted.hostname else []
-    return f"no lease of {' or '.join(names) or 'a new guest'} in {wanted.file}"
+    why = ""
+    if not os.path.exists(wanted.file):
+        why = ", which is not there"
+    elif not os.access(wanted.file, os.R_OK):
+        why = ", which cannot be read"
+    return f"no lease of {' or '.join(names) or 'a new guest'} in {wanted.file}{why}"
 
 
 def _wanted_in(note: dict[str, Any]) -> Wanted:
