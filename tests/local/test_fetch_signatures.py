@@ -242,7 +242,7 @@ def test_clear_signed_checksums_are_believed(server: FileServer, home: VxHome, k
     assert get(server, home, check).fetched.verified == f"signed by {keys.publisher}"
 
 
-@pytest.mark.parametrize("signed", [IMAGE, IMAGE + b"x"])
+@pytest.mark.parametrize("signed", [IMAGE, IMAGE + b"x"], ids=["this file", "another"])
 def test_a_signature_over_the_file_itself(
     server: FileServer, home: VxHome, keys: Keys, signed: bytes
 ) -> None:

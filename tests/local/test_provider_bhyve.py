@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HANG_S = 30.0
-TAP = tap_name("0f3c0a52")
+ID = uuid.uuid4().hex[:8]  # strays are looked for on the whole host
+TAP = tap_name(ID)
 
 
 def wait_for(check: Callable[[], object]) -> None:
@@ -69,14 +71,14 @@ def bhyve(home: VxHome) -> Bhyve:
 
 @pytest.fixture
 def vm(home: VxHome) -> VmSpec:
-    layout = home.machine("0f3c0a52")
+    layout = home.machine(ID)
     layout.directory.mkdir(parents=True)
     layout.kernel.write_bytes(bzimage())
     layout.disk.write_bytes(bytes(1 << 16))
     return VmSpec(
-        id="0f3c0a52",
+        id=ID,
         name="web",
-        uuid="0f3c0a52-9d5f-4c51-a8a0-3d4a0ea20a11",
+        uuid=str(uuid.uuid4()),
         arch="x86_64",
         cpus=1,
         memory_bytes=64 * MIB,
@@ -109,7 +111,7 @@ def interfaces(home: VxHome) -> dict[str, Any]:
 
 
 def machine_is_left(home: VxHome) -> bool:
-    return (home.root / "state/vmm/vx-0f3c0a52").exists()
+    return (home.root / f"state/vmm/vx-{ID}").exists()
 
 
 def test_a_guest_starts_in_the_bridge_and_is_heard(
@@ -213,7 +215,7 @@ def test_freebsd_is_loaded_by_its_own_loader(
 
     bhyve.start(replace(vm, kernel=None, fbsd=loads), scripted(home, "say@0:login:"), op=op)
 
-    loaded = json.loads((home.root / "state/vmm/vx-0f3c0a52").read_text())
+    loaded = json.loads((home.root / f"state/vmm/vx-{ID}").read_text())
     assert (loaded["loader"], loaded["cmdline"]) == ("bhyveload", "console=comconsole")
 
 

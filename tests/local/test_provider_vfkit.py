@@ -9,6 +9,7 @@ import socketserver
 import tempfile
 import threading
 import time
+import uuid
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +73,7 @@ def vm(home: VxHome) -> VmSpec:
     return VmSpec(
         id="0f3c0a52",
         name="web",
-        uuid="0f3c0a52-9d5f-4c51-a8a0-3d4a0ea20a11",
+        uuid=str(uuid.uuid4()),  # strays are looked for on the whole host
         arch="x86_64",
         cpus=1,
         memory_bytes=64 * MIB,

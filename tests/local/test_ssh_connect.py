@@ -170,6 +170,7 @@ def test_a_server_that_hangs_up_is_said(server: Sshd, told: Told) -> None:
         b"SSH-2.0-x\r\n" + b"\xff" * 4096,
         b"\0" * 100_000,
     ],
+    ids=["http", "ssh 1.5", "noise behind a greeting", "zeros"],
 )
 def test_what_is_not_ssh_is_one_clear_error_and_silent_on_stderr(
     server: Sshd, told: Told, text: bytes, capfd: pytest.CaptureFixture[str]

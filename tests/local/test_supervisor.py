@@ -121,7 +121,9 @@ def test_the_hypervisor_gets_its_signals_as_from_a_shell(machine: Machine) -> No
 
     with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
         told = dict(line.split(":\t") for line in file if line.startswith("Sig"))
-    assert {int(told[field], 16) for field in ("SigIgn", "SigCgt", "SigBlk")} == {0}
+    # The first 31: what comes after is the C library's own business.
+    standard = {int(told[field], 16) & 0x7FFFFFFF for field in ("SigIgn", "SigCgt", "SigBlk")}
+    assert standard == {0}
 
 
 def test_a_start_that_fails_says_what_the_hypervisor_said(machine: Machine) -> None:
