@@ -81,7 +81,7 @@ def choose(
         provider = by_name(name, home=home)
         lacking = provider.missing(options_of(name))
         if not lacking:
-            return Choice(provider=provider, why="; ".join([*passed, f"{name} is here"]))
+            return Choice(provider=provider, why="; ".join(passed))
         passed.append(lacking)
     raise ProviderError(
         f"none of the providers {', '.join(names)} can be used here: {'; '.join(passed)}",

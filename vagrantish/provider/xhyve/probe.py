@@ -58,7 +58,9 @@ def probe(name: str, options: XhyveOptions, *, op: Op) -> HostFacts:
             f"{name} cannot run here: {lacking}", hint='Use `provider = "vfkit"` or "qemu".'
         )
     helped = child.run((program, "-h"), timeout_s=_ASK_S, cancel=op.cancel)
-    told = child.run((program, "-v"), timeout_s=_ASK_S, cancel=op.cancel)
+    told = helped
+    if helped.status is not None:  # one that hangs is not asked twice
+        told = child.run((program, "-v"), timeout_s=_ASK_S, cancel=op.cancel)
     flavour = flavour_of(helped.output, told.output)
     if flavour is None:
         raise ProviderError(
