@@ -266,6 +266,15 @@ def test_two_adds_a_prune_and_a_remove_at_once_lose_nothing(home: VxHome, tmp_pa
         assert all(file.path.exists() for file in box.files.values())
 
 
+def test_folders_that_a_killed_add_had_only_begun_go(home: VxHome) -> None:
+    (home.boxes / "begun").mkdir(parents=True)
+    (home.boxes / "further" / "1").mkdir(parents=True)
+
+    prune(BoxStore(home), home, Needs, ALL, only=(), op=quiet_op())
+
+    assert list(home.boxes.iterdir()) == []
+
+
 def test_kills_leave_a_store_that_is_whole(home: VxHome, tmp_path: Path) -> None:
     first, second = sources(tmp_path)
     chance = random.Random(7)

@@ -216,6 +216,7 @@ def prune(
         upkeep.delete(done.files)
         for record in list(_empty_records(home)):
             upkeep.drop_record(record)
+        _drop_empty_folders(home)
     for path, _ in done.downloads:
         remove_tree(path)
     sweep(home.tmp)
@@ -224,6 +225,15 @@ def prune(
 
 def _record(home: VxHome, key: Key) -> Path:
     return home.boxes.joinpath(*key) / boxfile.FILE_NAME
+
+
+def _drop_empty_folders(home: VxHome) -> None:
+    """Of a vx that was killed between making a box's folders. Raises HostError."""
+    with host_errors(f"clear {home.boxes}"):
+        for name in boxfile.folders(home.boxes):
+            for folder in (*boxfile.folders(name), name):
+                if not any(folder.iterdir()):
+                    folder.rmdir()
 
 
 def _empty_records(home: VxHome) -> Iterator[Path]:
