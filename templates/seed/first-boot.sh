@@ -44,7 +44,7 @@ start_network() {
         return
     fi
     # It goes on asking: who opens the console may find the network back.
-    udhcpc "$@" -b >/dev/null 2>&1
+    udhcpc "$@" -t 1 -T 1 -b >/dev/null 2>&1
     no_address=$interface
 }
 

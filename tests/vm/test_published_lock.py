@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import Vx
 from tests.fakes import tinycore
 from tests.fakes.upstream import Upstream, upstream
+from vagrantish.ssh import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,7 +105,11 @@ def test_disks_and_the_kernels_in_them_are_the_same_in_every_home(
 
 def test_a_netboot_pair_is_booted_as_far_as_it_goes(published: Vx) -> None:
     """There is no sshd in it: that is told, with what the console said last."""
-    published.xhyvefile('box = "alpine-netboot"\nmemory = "256MiB"\n[qemu]\naccel = "tcg"\n')
+    host_key = keys.generate("nobody").public
+    published.xhyvefile(
+        'box = "alpine-netboot"\nmemory = "256MiB"\n[qemu]\naccel = "tcg"\n'
+        f'[ssh]\nhost_key = "{host_key}"\n'
+    )
 
     told = published.run("up", status=7, timeout=300).stderr
 

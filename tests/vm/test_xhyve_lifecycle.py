@@ -41,21 +41,19 @@ reboot = true
 """
 
 
-def settings(folder: Path, provider: str, flavour: str) -> str:
+def settings(folder: Path) -> str:
     program = install(
         folder / "bin",
-        provider,
         settings={
             "FAKE_XHYVE_STATE": str(folder / "state"),
             "FAKE_XHYVE_ROOT": "1",
-            "FAKE_XHYVE_FLAVOUR": flavour,
             "FAKE_XHYVE_SSH_PORT": str(SSH_PORT),
         },
     )
     return (
-        f'box = "micro"\nprovider = "{provider}"\ndisk = "256MiB"\n'
+        'box = "micro"\nprovider = "xhyve"\ndisk = "256MiB"\n'
         f"[ssh]\nguest_port = {SSH_PORT}\n"
-        f'[{provider}]\nbinary = "{program}"\nleases = "{folder}/state/dhcpd_leases"\n'
+        f'[xhyve]\nbinary = "{program}"\nleases = "{folder}/state/dhcpd_leases"\n'
     )
 
 
@@ -69,14 +67,13 @@ def in_guest(vx: Vx, command: str) -> str:
     return vx.run("ssh", "-c", command).stdout.strip()
 
 
-@pytest.mark.parametrize(("provider", "flavour"), [("xhyve", "head"), ("xhyve", "v0.2.0")])
-def test_a_machine_lives_a_whole_life(vx: Vx, tmp_path: Path, provider: str, flavour: str) -> None:
-    vx.xhyvefile(settings(tmp_path, provider, flavour) + STEPS)
+def test_a_machine_lives_a_whole_life(vx: Vx, tmp_path: Path) -> None:
+    vx.xhyvefile(settings(tmp_path) + STEPS)
     (vx.folder / "page.txt").write_text("hello\n")
 
     vx.run("up")  # the step that reboots makes the hypervisor end, and its supervisor start it anew
     assert machine(vx)["state"] == "running"
-    assert machine(vx)["provider"] == provider
+    assert machine(vx)["provider"] == "xhyve"
     assert in_guest(vx, "cat /srv/page.txt /srv/once /srv/again") == "hello\nonce\nagain"
 
     (vx.folder / "sent").write_text("sent")
@@ -101,7 +98,7 @@ def test_a_machine_lives_a_whole_life(vx: Vx, tmp_path: Path, provider: str, fla
 
 
 def test_a_killed_hypervisor_is_told_and_up_starts_it_again(vx: Vx, tmp_path: Path) -> None:
-    vx.xhyvefile(settings(tmp_path, "xhyve", "head"))
+    vx.xhyvefile(settings(tmp_path))
     vx.run("up")
     os.kill(machine(vx)["pid"], 9)
     deadline = time.monotonic() + PATIENCE_S
