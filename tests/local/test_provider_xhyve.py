@@ -21,6 +21,7 @@ from vagrantish.model import Disk, QemuOptions, VmSpec, XhyveOptions
 from vagrantish.paths import VxHome
 from vagrantish.provider import running
 from vagrantish.provider.base import StopOutcome, UuidRefused
+from vagrantish.provider.supervisor.holders import is_run_of
 from vagrantish.provider.xhyve import sudo
 from vagrantish.provider.xhyve.provider import Hyperkit, Xhyve
 from vagrantish.units import MIB
@@ -317,5 +318,12 @@ def test_with_a_ticket_the_supervisor_stays_in_the_terminals_session(
     assert os.getsid(supervisor.pid) == os.getsid(0)
     assert os.getpgid(supervisor.pid) != os.getpgid(0)
     os.kill(supervisor.pid, 1)
-    wait_for(lambda: running.find_hypervisor(vm.layout) is not None)
+    # Until then it may be this sudo, a script that passes no signal on.
+    wait_for(lambda: is_run_of("xhyve", hypervisor_words(vm)))
+    wait_for(lambda: vm.layout.console_log.exists() and vm.layout.console_log.stat().st_size > 0)
     assert provider.stop(vm.layout, grace_s=20, ask_guest=None, op=OP) is StopOutcome.SHUT_DOWN
+
+
+def hypervisor_words(vm: VmSpec) -> tuple[str, ...]:
+    process = running.find_hypervisor(vm.layout)
+    return proc.arguments(process.pid) if process is not None else ()
