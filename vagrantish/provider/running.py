@@ -30,7 +30,7 @@ _NOTE_MAX = 1 << 20
 
 def find(layout: MachineLayout) -> ProcessIdentity | None:
     """The hypervisor process of this machine, or its supervisor while there is none; one look."""
-    return _noted_alive(read_note(layout)) or find_unnoted(layout)
+    return find_hypervisor(layout) or find_supervisor(layout)
 
 
 def find_hypervisor(layout: MachineLayout) -> ProcessIdentity | None:
