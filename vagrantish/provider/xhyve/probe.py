@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from vagrantish.errors import HostError, ProviderError
-from vagrantish.provider import child
+from vagrantish.provider import child, install
 from vagrantish.provider.base import HostFacts
 from vagrantish.provider.xhyve.flavour import flavour_of, version_of
 from vagrantish.provider.xhyve.privilege import (
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from vagrantish.model import XhyveOptions
 
 _ASK_S = 5.0
-_INSTALL = {
-    "xhyve": "Install it: `brew install --HEAD xhyve`, on a Mac with an Intel processor.",
-    "hyperkit": "It is no longer published; on a Mac with an Intel processor use xhyve.",
-}
 
 
 def find_program(name: str, binary: str | None) -> str:
@@ -39,7 +35,7 @@ def find_program(name: str, binary: str | None) -> str:
     if found is not None:
         return os.path.abspath(found)
     if binary is None:
-        raise HostError(f"{name} is not installed: it is not on PATH", hint=_INSTALL[name])
+        raise HostError(f"{name} is not installed: it is not on PATH", hint=install.hint(name))
     what = "is not there"
     if os.path.exists(wanted):
         what = "cannot be run: it is a folder, or not marked executable"
@@ -65,7 +61,7 @@ def probe(name: str, options: XhyveOptions, *, op: Op) -> HostFacts:
     if flavour is None:
         raise ProviderError(
             f"{program} is not a working {name}: {_said(told)}",
-            hint=f"Correct `binary` under [{name}], or install it again. {_INSTALL[name]}",
+            hint=f"Correct `binary` under [{name}], or install it again. {install.hint(name)}",
         )
     facts = facts_of(program, is_named=program != _on_path(name))
     privilege = privilege_of(facts, options.root)
